@@ -1,0 +1,151 @@
+"""JupyterLab on loopback, driven by Chromium: what `test_panel.py` needs, and how the picture of the panel is taken:
+
+    python tests/lab.py picture.png [RUN] [--dark]"""
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--no-first-run", "--disable-default-apps", "--metrics-recording-only", "--mute-audio"]
+
+
+def chromium():
+    "The path of a Chromium or Chrome on this machine, or None."
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"))), None)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def write_notebook(path, *cells):
+    "A notebook of code cells."
+    kernel = {"display_name": "python3", "language": "python", "name": "python3"}
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": kernel}, cells=[nbformat.v4.new_code_cell(text) for text in cells])
+    nbformat.write(book, path)
+
+
+@contextmanager
+def jupyterlab(root, dark=False):
+    "Start JupyterLab on `root` with settings of its own; gives the function that makes the address of a notebook."
+    home = Path(root) / ".lab"
+    port, token = free_port(), secrets.token_hex(16)
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}))
+    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
+               "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+    environment = {**os.environ, "HOME": str(home), **{name: str(home / folder) for name, folder in folders.items()}}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1",
+               f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--allow-root", "--LabApp.news_url=",
+               "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly"]
+    with open(home / "server.log", "wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        end = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=5).close()
+                break
+            except (urllib.error.URLError, OSError):
+                if server.poll() is not None or time.monotonic() > end:
+                    raise RuntimeError("JupyterLab did not start:\n" + (home / "server.log").read_text()[-2000:]) from None
+                time.sleep(0.2)
+        yield lambda notebook: f"http://127.0.0.1:{port}/lab/tree/{notebook}?token={token}&reset"
+    finally:
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait(20)
+
+
+@contextmanager
+def browser_page(width=1280, height=1000):
+    "A page of a headless Chromium that reaches loopback only; `page.strange` collects every other address it asked for."
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=FLAGS)
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.strange = []
+        page.on("request", lambda request: None if request.url.startswith(("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:"))
+                else page.strange.append(request.url))
+        try:
+            yield page
+        finally:
+            browser.close()
+
+
+def open_notebook(page, address):
+    "Open a notebook and wait until its kernel is ready."
+    page.goto(address, wait_until="domcontentloaded")
+    page.locator(".jp-Notebook").wait_for(timeout=60_000)
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    page.keyboard.press("Escape")
+
+
+def run_cell(page, number):
+    "Run one cell of the notebook, counted from 0, and return when the notebook has sent it to the kernel."
+    cell = page.locator(".jp-Notebook .jp-CodeCell").nth(number)
+    prompt = cell.locator(".jp-InputPrompt").first
+    before = prompt.inner_text()
+    cell.locator(".cm-content").click()
+    for _ in range(20):  # a key that is pressed before the cell has the focus is lost
+        page.keyboard.press("Control+Enter")
+        for _ in range(10):
+            if prompt.inner_text() != before:
+                return cell
+            page.wait_for_timeout(20)
+    raise AssertionError(f"cell {number} did not run")
+
+
+def restart_kernel(page):
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.locator('.lm-Menu-item[data-command="kernelmenu:restart"]').click()
+    page.locator(".jp-Dialog button", has_text="Restart").last.click()
+    page.locator(".jp-Dialog").wait_for(state="detached")
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=60_000)
+
+
+def picture(path, run=None, dark=False, width=1240):
+    "Save a picture of the panel, as it shows the run, in 40 colours."
+    import tempfile
+    from PIL import Image
+    with tempfile.TemporaryDirectory() as root:
+        if run:
+            shutil.copytree(run, Path(root) / "runs" / "minilm-1", ignore=shutil.ignore_patterns("checkpoints"))
+        write_notebook(Path(root) / "panel.ipynb",
+                       "from cockatoo import studio\nstudio(" + 'run="runs/minilm-1"' * bool(run) + ")")
+        with jupyterlab(root, dark) as address, browser_page(width, 2300) as page:
+            open_notebook(page, address("panel.ipynb"))
+            page.keyboard.press("Control+b")
+            run_cell(page, 0)
+            page.locator(".ck-studio").first.wait_for(timeout=60_000)
+            page.wait_for_timeout(2000)
+            if run:
+                page.get_by_label("Text", exact=True).fill("your account is locked, send the fee today to get it back")
+                page.get_by_role("button", name="Label it").click()
+                page.get_by_text("Labels of this text").wait_for(timeout=60_000)
+            page.locator(".ck-studio").first.screenshot(path=path)
+    colours = Image.open(path).convert("RGB").quantize(40, method=Image.Quantize.MAXCOVERAGE, kmeans=3,
+                                                         dither=Image.Dither.NONE)
+    colours.save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    words = [word for word in sys.argv[1:] if word != "--dark"]
+    picture(*words, dark="--dark" in sys.argv)

@@ -1,0 +1,147 @@
+"""The panel as a person meets it: JupyterLab in a browser, clicks, a real training in another process."""
+import importlib.util
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import lab
+from cockatoo import resolve
+
+needs_browser = pytest.mark.skipif(not lab.chromium() or not importlib.util.find_spec("playwright"),
+                                   reason="no Chromium found (Debian's package is `chromium`), or playwright is not installed")
+
+
+def read_log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+class Panel:
+    "The panel on the page, by what a person reads on it."
+
+    def __init__(self, page):
+        self.page, self.box = page, page.locator(".ck-studio").first
+
+    def field(self, name):
+        return self.box.get_by_label(name, exact=True)
+
+    def type(self, name, value):
+        self.field(name).fill(value)
+        self.field(name).press("Enter")
+
+    def tab(self, name):
+        self.box.get_by_role("tab").filter(has_text=name).click()
+
+    def button(self, name):
+        return self.box.get_by_role("button", name=name, exact=True)
+
+    def click(self, name):
+        self.button(name).click()
+
+    def wait(self, text, seconds=60):
+        self.box.get_by_text(text).first.wait_for(timeout=1000 * seconds)
+
+    def value_becomes(self, name, value):
+        from playwright.sync_api import expect
+        expect(self.field(name)).to_have_value(value, timeout=20_000)
+
+
+@needs_browser
+def test_the_panel_in_jupyterlab(tmp_path):
+    lab.write_notebook(tmp_path / "work.ipynb", "from cockatoo import studio\nstudio()", "1+1")
+    with lab.jupyterlab(tmp_path) as address, lab.browser_page() as page:
+        try:
+            drive(page, address("work.ipynb"), tmp_path / "runs" / "minilm-1")
+        except BaseException:
+            page.screenshot(path=tmp_path / "failed.png")
+            print(f"what the page looked like: {tmp_path / 'failed.png'}")
+            for log in (tmp_path / "runs").glob("*.log"):
+                print(f"--- {log}\n{log.read_text()[-2000:]}")
+            raise
+    assert page.strange == [], "the panel asked for something outside of this machine"
+
+
+def drive(page, address, folder):
+    from playwright.sync_api import expect
+    lab.open_notebook(page, address)
+    lab.run_cell(page, 0)
+    panel = Panel(page)
+    panel.wait("cockatoo studio")
+
+    # another type: every setting that follows from it changes, and says why
+    for model_type, size in (("modernbert", "base"), ("minilm", "base"), ("minilm", "tiny")):
+        panel.field("Model type").select_option(model_type)
+        panel.field("Size").select_option(size)
+        config = resolve(model_type, size)
+        panel.value_becomes("learning rate", str(config.training.learning_rate))
+        panel.value_becomes("batch size", str(config.training.batch_size))
+        reason = panel.box.locator("label span[title]", has_text=re.compile("^learning rate$")).get_attribute("title")
+        assert reason.endswith(config.why("training.learning_rate")), reason
+
+    # a wrong value is said beside its field, and Train waits until it is mended
+    panel.type("batch size", "0")
+    panel.wait("training.batch_size = 0: must be at least 1")
+    expect(panel.button("Train")).to_be_disabled()
+    panel.type("batch size", "2")
+    panel.type("num epochs", "1")
+    panel.tab("Data")
+    panel.type("max samples", "1200")
+    panel.wait("--data.max-samples 1200")
+    panel.wait("--training.batch-size 2")
+
+    # train: the curves appear, and meanwhile the kernel answers
+    panel.click("Train")
+    panel.wait("running")
+    panel.box.locator("svg polyline[points]:not([points=''])").first.wait_for(timeout=60_000, state="attached")
+    seconds = answer_time(page)
+    assert not any(event["event"] == "end" for event in read_log(folder)), "the training was over too early for this test"
+    assert seconds < 1, f"the kernel took {seconds:.1f} s for 1+1 while a model trained"
+
+    # the kernel goes, the worker stays; a new panel finds it (held still meanwhile, so that it does not end too soon)
+    worker = read_log(folder)[0]["pid"]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        lab.restart_kernel(page)
+        lab.run_cell(page, 0)
+        page.locator(".ck-studio").first.get_by_text("running").first.wait_for(timeout=60_000)
+        assert panel.field("Size").input_value() == "tiny"
+        panel.click("Stop")
+        panel.wait("stopping")
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+    # stopped: after the step, with a checkpoint
+    panel.wait("stopped")
+    log = read_log(folder)
+    assert (log[-1]["event"], log[-1]["status"]) == ("end", "stopped")
+    assert list((folder / "checkpoints").glob("checkpoint-*/model.safetensors"))
+    assert not (folder / "model").exists()
+
+    # resumed: to the end, with results, from where it stopped
+    panel.click("Resume")
+    panel.wait("finished", 120)
+    panel.wait("Labels on the test split")
+    starts = [event for event in read_log(folder) if event["event"] == "start"]
+    assert starts[-1]["resumed_from"] and starts[-1]["pid"] != worker
+    assert json.loads((folder / "metrics.json").read_text())["test"]["per_label"]
+    panel.type("Text", "send the fee today")
+    panel.click("Label it")
+    panel.wait("Labels of this text")
+    assert Path(folder).with_name("minilm-1.log").exists()
+
+
+def answer_time(page):
+    "How long the cell `1+1` takes, from the key to the answer on the page; the best of three."
+    best = 60.0
+    for _ in range(3):
+        begin = time.monotonic()
+        cell = lab.run_cell(page, 1)
+        cell.locator(".jp-OutputArea-output", has_text="2").wait_for(timeout=30_000)
+        best = min(best, time.monotonic() - begin)
+        if best < 1:
+            break
+    return best
