@@ -58,7 +58,7 @@ def main():
     result = {
         "description": f"GoEmotions, {rows['train']:,} rows to train on, thresholds from the {rows['validation']:,} validation rows, "
                        f"judged on {rows['test']:,} training rows that were set aside before.",
-        "machine": machine(), "arguments": more, "rows": rows, "train_seconds": round(seconds, 1),
+        "machine": machine(), "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())), "arguments": more, "rows": rows, "train_seconds": round(seconds, 1),
         "test": metrics["test"], "validation": metrics["validation"]}
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / f"results/{args.name}.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -118,16 +118,9 @@ def ours(config, texts, targets, folder):
     return watch
 
 
-def ours_unfrozen(config, texts, targets, folder):
-    "The same with every weight trained and the checkpoint's own dropout, as the stock Trainer does."
-    return ours(config.with_(**{"model.freeze_embeddings": False, "model.frozen_layers": 0, "model.dropout": None}),
-                texts, targets, folder)
-
-
 def measure(options):
     "Alternate the four in one process, so that drift of the machine hits all alike; drop the first, warming round."
-    contestants = {"stock Trainer, defaults": stock, "plain fp32 loop": plain, "cockatoo": ours,
-                   "cockatoo, nothing frozen": ours_unfrozen}
+    contestants = {"stock Trainer, defaults": stock, "plain fp32 loop": plain, "cockatoo": ours}
     rates = {name: [] for name in contestants}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

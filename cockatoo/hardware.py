@@ -170,7 +170,7 @@ def estimate(
     kept = layer_bytes(a, length, fused) * (1 if "sdpa" in spec.attentions else 2)
     copies = layers if not get("training.gradient_checkpointing") else 1
     boundary = 0 if copies == layers else 4 * a["hidden_size"] * layers
-    memory = {"weights": 4 * total * (2 if get("training.ema_decay") else 1), "gradients": 4 * trained,
+    memory = {"weights": 4 * total, "gradients": 4 * trained,
               "optimiser": state.get(get("training.optimizer"), 0), "activations": tokens * (copies * kept + boundary)}
     return Estimate(total, trained, memory, 6.0 * max(layer, total - embeddings))
 

@@ -52,7 +52,7 @@ def to_svg(
     text = io.StringIO()
     with matplotlib.rc_context(_STYLE):
         figure.savefig(text, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = re.sub(r"(\d\.\d)\d{3,}", r"\1", text.getvalue())
+    text = re.sub(r"(\d\.\d)\d{3,}(?![\d<])", r"\1", text.getvalue())
     text = re.sub(r" font-family: [^;\"]*;?| transform=\"rotate\(-0 [^)]*\)\"", "", text)
     return re.sub(r"\s*\n\s*", " ", text[text.index("<svg"):]).replace("<svg ", '<svg font-family="sans-serif" ', 1)
 
@@ -332,7 +332,7 @@ def plot_label_f1(
     place, (figure, ax) = range(len(labels)), _subplots(1, 1, (6.4, .9 + .24 * len(labels)))
     ax.barh(place, column("f1"), color=BLUE, alpha=.85, label="F1")
     for key, marker, colour in (("precision", "o", "white"), ("recall", "D", ORANGE)):
-        ax.scatter(column(key), place, 20, marker=marker, color=colour, edgecolor="black", zorder=3, label=key)
+        ax.scatter(column(key), place, 20, colour, marker, edgecolor="black", zorder=3, label=key, clip_on=False)
     for i, (_, v) in enumerate(labels):
         if v["f1"] is None: ax.text(.01, i, "no positives", color=GREY, va="center", fontsize=8)
     if (mean := report["f1_macro"]) is not None: ax.axvline(mean, color="black", ls="--", label=f"macro {mean:.3f}")

@@ -77,7 +77,6 @@ class TrainingSettings(Settings):
     tf32: bool = _set(False, "Let fp32 products use TF32 on NVIDIA GPUs?")
     gradient_checkpointing: bool = _set(False, "Recompute activations instead of keeping them?")
     group_by_length: bool = _set(True, "Make batches of rows of similar length?")
-    ema_decay: float = _set(0.0, "Decay of a moving average of the weights, which is then saved (0: off)", ge=0, lt=1)
     seed: int = _set(42, "Seed of weights, order and dropout", ge=0)
     eval_strategy: Literal["epoch", "steps", "no"] = _set("epoch", "When to evaluate")
     eval_steps: int | None = _set(None, "Steps between evaluations, for the strategy `steps`", "steps", ge=1)
