@@ -332,7 +332,7 @@ def plot_label_f1(
     place, (figure, ax) = range(len(labels)), _subplots(1, 1, (6.4, .9 + .24 * len(labels)))
     ax.barh(place, column("f1"), color=BLUE, alpha=.85, label="F1")
     for key, marker, colour in (("precision", "o", "white"), ("recall", "D", ORANGE)):
-        ax.scatter(column(key), place, 20, colour, marker, edgecolor="black", zorder=3, label=key, clip_on=False)
+        ax.scatter(column(key), place, 20, colour, marker=marker, ec="black", zorder=3, label=key, clip_on=False)
     for i, (_, v) in enumerate(labels):
         if v["f1"] is None: ax.text(.01, i, "no positives", color=GREY, va="center", fontsize=8)
     if (mean := report["f1_macro"]) is not None: ax.axvline(mean, color="black", ls="--", label=f"macro {mean:.3f}")

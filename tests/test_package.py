@@ -90,7 +90,7 @@ def test_light_commands(command):
 
 TRACES = """
 import importlib, json, logging, os, random, sys, warnings
-import numpy, torch, transformers, datasets, sklearn.metrics, matplotlib.pyplot, ipywidgets, evaluate, pydantic, jsonargparse, yaml
+import numpy, torch, transformers, datasets, sklearn.metrics, matplotlib.pyplot, ipywidgets, evaluate, pydantic, yaml
 
 def state():
     loggers = {n: (l.level, len(l.handlers)) for n, l in logging.root.manager.loggerDict.items() if isinstance(l, logging.Logger)}
