@@ -119,7 +119,7 @@ def ours(config, texts, targets, folder):
 
 
 def measure(options):
-    "Alternate the four in one process, so that drift of the machine hits all alike; drop the first, warming round."
+    "Alternate them in one process, so that drift of the machine hits all alike; drop the first, warming round."
     contestants = {"stock Trainer, defaults": stock, "plain fp32 loop": plain, "cockatoo": ours}
     rates = {name: [] for name in contestants}
     with tempfile.TemporaryDirectory() as temporary:
