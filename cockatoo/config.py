@@ -20,7 +20,7 @@ from .settings import (
     SECTIONS, CacheSettings, CaptionerSettings, ComputeSettings, CorporaSettings, CurriculumSettings, DataSettings,
     DecoderSettings, EmbeddingSettings, GenerationSettings, LatentSettings, LoraSettings, LossSettings, ModelSettings,
     Settings, StageSettings, ThresholdSettings, TokenizerSettings, TrainingSettings, fields_table)
-from .settings import OLD_NAMES, REFERENCE_NAMES
+from .names import OLD_NAMES, REFERENCE_NAMES
 
 # %% ../nbs/01_config.ipynb #a0a31dc7
 class _Yaml(yaml.SafeLoader):

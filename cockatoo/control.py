@@ -222,11 +222,12 @@ class Choices:
         names = (self.runs/f"{self.spec.name}-{number}" for number in range(1, 10**6))
         return next(path for path in names if not path.exists() and not path.with_name(path.name + ".log").exists())
 
-# %% ../nbs/60_control.ipynb #f699ab3c
+# %% ../nbs/60_control.ipynb #71172eed
 def shown(
     value, # of a setting
 ):
     "A value as it stands in a text box."
+    if isinstance(value, bool): return "yes" if value else "no"
     return "" if value is None else ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 def hint(
@@ -246,10 +247,9 @@ def _text(value):
     return ("null" if value is None else str(value).lower() if isinstance(value, bool)
             else json.dumps(value) if isinstance(value, (list, dict)) else str(value))
 
-def _options(choices, section=""):
-    "The overrides as options, of all sections or of one."
-    return [word for path, value in choices.used.items() if path.startswith(section)
-            for word in ("--" + path.replace("_", "-"), _text(value))]
+def _options(choices):
+    "The overrides as options."
+    return [word for path, value in choices.used.items() for word in ("--" + path.replace("_", "-"), _text(value))]
 
 def train_arguments(
     choices, # `Choices`
@@ -294,14 +294,14 @@ def list_runs(
     found = [path.parent for path in Path(runs).glob("*/config.yaml")]
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
-# %% ../nbs/60_control.ipynb #267e6a82
+# %% ../nbs/60_control.ipynb #cfeac48b
 def check_data(
-    choices, # the source and the data settings count
+    choices, # type, size, source and settings count
     program=COCKATOO, # what is asked
 ):
-    "The quality report of the data; raises `CockatooError` with one line when it cannot be used."
+    "The report on the data; raises `CockatooError` with one line when it cannot be used."
     words = ["data", "--model-type", str(choices.spec.name), "--size", choices.size, "--data", choices.source]
-    done = subprocess.run([*program, *words, *_options(choices, "data."), "--json"], capture_output=True, text=True,
+    done = subprocess.run([*program, *words, *_options(choices), "--json"], capture_output=True, text=True,
                           stdin=subprocess.DEVNULL)
     if done.returncode == 0: return json.loads(done.stdout)
     words = done.stderr.strip().splitlines() or [f"cockatoo data ended with status {done.returncode}"]

@@ -42,23 +42,29 @@ def _reduce(losses, annotated, reduction, num_items):
     if num_items is None: num_items = losses.numel() if annotated is None else annotated.sum()
     return losses.sum() / (num_items.clamp(min=1) if isinstance(num_items, Tensor) else max(num_items, 1))
 
-# %% ../nbs/30_losses.ipynb #b25a01e0
+# %% ../nbs/30_losses.ipynb #101bc19a
+def _weighted(losses, name, weight):
+    "`losses` times one weight a label"
+    if weight is None: return losses
+    weight = torch.as_tensor(weight, dtype=losses.dtype, device=losses.device)
+    if weight.shape == losses.shape[-1:]: return losses * weight
+    raise ValueError(f"{name}: shape {tuple(weight.shape)}, expected {tuple(losses.shape[-1:])}")
+
 def binary_cross_entropy(
     logits: Tensor, # `(batch, labels)`, any float type; half types are computed in float32
     targets: Tensor, # `(batch, labels)`, 0 or 1, or a probability between them
     mask: Tensor | None = None, # `(batch, labels)`, 1 where somebody annotated, 0 where nobody did; None: all annotated
     pos_weight: Tensor | None = None, # `(labels,)`, multiplies the loss of positives
+    class_weights: Tensor | None = None, # `(labels,)`, multiplies the loss of each label
     reduction: str = "mean", # `mean` over annotated entries, `sum`, or `none`: one loss an entry, 0 where masked
     num_items: int | Tensor | None = None, # divide by this count instead of this batch's own (gradient accumulation)
 ) -> Tensor: # a scalar, or `(batch, labels)` for `reduction="none"`, in float32 or wider
     "Binary cross-entropy of each label; `ValueError` if shapes differ"
     z, y, annotated = _prepare(logits, targets, mask)
     positive, negative = -y * F.logsigmoid(z), -(1 - y) * F.logsigmoid(-z)
-    if pos_weight is not None:
-        if pos_weight.shape != z.shape[-1:]:
-            raise ValueError(f"pos_weight: shape {tuple(pos_weight.shape)}, expected {tuple(z.shape[-1:])}")
-        positive = positive * pos_weight.to(z)
-    return _reduce(positive + negative, annotated, reduction, num_items)
+    positive = _weighted(positive, "pos_weight", pos_weight)
+    losses = _weighted(positive + negative, "class_weights", class_weights)
+    return _reduce(losses, annotated, reduction, num_items)
 
 # %% ../nbs/30_losses.ipynb #65b8abaf
 def _focused(log_right, gamma, detach_weight):
@@ -76,6 +82,7 @@ def asymmetric_loss(
     gamma_pos: float = 1., # focusing exponent of positives, at least 0
     clip: float = .05, # margin m: a negative with probability below it is ignored; from 0 to below 1
     detach_weight: bool = True, # Is the focusing weight a constant for the gradient, as in the authors' code?
+    class_weights: Tensor | None = None, # `(labels,)`, multiplies the loss of each label
     reduction: str = "mean", # `mean` over annotated entries, `sum`, or `none`: one loss an entry, 0 where masked
     num_items: int | Tensor | None = None, # divide by this count instead of this batch's own (gradient accumulation)
 ) -> Tensor: # a scalar, or `(batch, labels)` for `reduction="none"`, in float32 or wider
@@ -87,6 +94,7 @@ def asymmetric_loss(
     log_p, log_q = F.logsigmoid(z), F.logsigmoid(-z)
     if clip: log_q = torch.logaddexp(log_q, torch.full_like(log_q, math.log(clip))).clamp(max=0)
     losses = y * _focused(log_p, gamma_pos, detach_weight) + (1 - y) * _focused(log_q, gamma_neg, detach_weight)
+    losses = _weighted(losses, "class_weights", class_weights)
     return _reduce(losses, annotated, reduction, num_items)
 
 # %% ../nbs/30_losses.ipynb #9ba16804
@@ -111,11 +119,11 @@ def register_loss(
     LOSSES[loss.name] = loss
     return loss
 
-# %% ../nbs/30_losses.ipynb #b23d3f18
-register_loss(Loss("asl", asymmetric_loss, ("gamma_neg", "gamma_pos", "clip", "detach_weight"),
+# %% ../nbs/30_losses.ipynb #d09a0305
+register_loss(Loss("asl", asymmetric_loss, ("gamma_neg", "gamma_pos", "clip", "detach_weight", "class_weights"),
     "asymmetric loss: easy negatives are quiet, very easy ones silent",
     "many labels, each rare (the default)"))
-register_loss(Loss("bce", binary_cross_entropy, (),
+register_loss(Loss("bce", binary_cross_entropy, ("pos_weight", "class_weights"),
     "binary cross-entropy: each label a coin of its own",
     "balanced labels, or where probabilities must be honest"));
 
@@ -131,12 +139,21 @@ class BuiltLoss:
 
 def build_loss(
     settings, # a configuration's `loss` section, or a dict such as `{"name": "asl", "gamma_neg": 2}`
+    weights: dict | None = None, # `pos_weight`, `class_weights` -> one number a label, where the settings ask for them
 ) -> BuiltLoss: # call it with `(logits, targets, mask=None, reduction="mean", num_items=None)`
-    "The loss that `settings` name; `ConfigError` for an unknown loss or setting"
+    "The loss that `settings` name; `ConfigError` for an unknown loss or setting, and for weights that it cannot use"
     settings = dict(settings)
     name = settings.pop("name", "asl")
     if name not in LOSSES: raise ConfigError(unknown("loss", name, LOSSES))
     known = sorted({s for loss in LOSSES.values() for s in loss.settings})
-    for key in settings:
+    settings.pop("max_weight", None)
+    for key in [*settings]:
         if key not in known: raise ConfigError(unknown("loss setting", key, known))
+        if key not in ("pos_weight", "class_weights"): continue
+        if (method := settings.pop(key)) == "none": continue
+        if key not in LOSSES[name].settings:
+            able = " or ".join(loss.name for loss in LOSSES.values() if key in loss.settings)
+            raise ConfigError(f"loss.{key} = {method}: the loss {name} cannot use it; "
+                              f"expected none, or loss.name={able}")
+        settings[key] = tuple(map(float, weights[key]))
     return BuiltLoss(LOSSES[name], {s: settings[s] for s in LOSSES[name].settings if s in settings})

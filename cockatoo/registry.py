@@ -31,14 +31,16 @@ _TINY = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_att
 _TINY_TRAINING = dict(batch_size=32, gradient_accumulation_steps=1, learning_rate=2e-3, optimizer="adamw",
                       gradient_checkpointing=False, layerwise_learning_rate_decay=1.0)
 _TINY_WHY = {f"tiny:training.{k}": "a tiny model starts from random weights and fits anywhere" for k in _TINY_TRAINING}
+_TINY_WHY |= {"tiny:model.projection_dim": "the width of the tiny towers",
+              "tiny:training.num_epochs": "pictures are learnt from random weights too"}
 _TINY_WHY |= {f"tiny:model.{k}": "the tiny model has 512 positions" for k in ("max_length", "inference_max_length")}
 _TINY_WHY |= {f"tiny:model.{k}": "random weights must all be trained" for k in ("freeze_embeddings", "frozen_layers")}
 
-def _sizes(tiny_length, **architecture):
+def _sizes(tiny_length, tiny=(), tiny_model=(), **architecture):
     "The two sizes of a pretrained encoder: `base`, the checkpoint's own, and `tiny`."
     model = dict(max_length=tiny_length, inference_max_length=tiny_length, freeze_embeddings=False, frozen_layers=0)
     return {"base": {"architecture": architecture},
-            "tiny": {"architecture": _TINY, "model": model, "training": dict(_TINY_TRAINING)}}
+            "tiny": {"architecture": _TINY, "model": model | dict(tiny_model), "training": _TINY_TRAINING | dict(tiny)}}
 
 def _longest(tokens, model):
     "Limits for a model whose table of positions ends."
@@ -46,13 +48,16 @@ def _longest(tokens, model):
 
 _ALL_ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flex_attention")
 
-# %% ../nbs/00_registry.ipynb #293f7ceb
+# %% ../nbs/00_registry.ipynb #0bcda5c6
 _CLASSIFIER = dict(family="classifier", default_size="base",
                    sections=("model", "data", "training", "loss", "thresholds"))
-_BUILD_CLASSIFIER = {"load": "cockatoo.models.classifier:load", "data": "cockatoo.data.labels:load_data",
-                     "train": "cockatoo.train.stages:ClassifierTraining",
+_BUILD_CLASSIFIER = {"data": "cockatoo.data.text:load_data", "train": "cockatoo.train.stages:ClassifierTraining",
                      "evaluate": "cockatoo.train.stages:evaluate_classifier",
                      "predict": "cockatoo.export.predict:Predictor", "card": "cockatoo.export.core:model_card"}
+def _built_by(module):
+    "What a module of a model floor gives: the model new and finished, its batches, its scores."
+    names = ("load", "reload", "collator", "score")
+    return _BUILD_CLASSIFIER | {name: f"cockatoo.models.{module}:{name}" for name in names}
 _E000 = _errata("000", """
 training.metric_for_best_model | METRIC_FOR_BEST_MODEL = f1 | the same macro-F1 under its full name, f1_macro
 MODEL_TYPE | change a class attribute, values resolve at import | resolve(model_type) computes them when called
@@ -66,16 +71,19 @@ _FP16 = _errata("000", """
 training.precision | USE_FP16 = True | the machine decides: bf16, or fp16 with a scaler on older GPUs; can be asked for
 """)
 
-# %% ../nbs/00_registry.ipynb #c718dadf
+# %% ../nbs/00_registry.ipynb #866daa7b
 register(ModelSpec(
     name="clip-vit", summary="text and optional image, 77 tokens at most", checkpoint="openai/clip-vit-large-patch14",
-    parameters=427_616_513, **_CLASSIFIER, attentions=_ALL_ATTENTIONS, limits=_longest(77, "CLIP"),
-    sizes=_sizes(77, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
-                 vocab_size=49408, max_position_embeddings=77),
+    parameters=427_616_513, **_CLASSIFIER, builders=_built_by("clip"),
+    attentions=_ALL_ATTENTIONS, limits=_longest(77, "CLIP"),
+    sizes=_sizes(77, dict(learning_rate=1e-3, num_epochs=10), dict(projection_dim=64), hidden_size=768,
+                 intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12, vocab_size=49408,
+                 max_position_embeddings=77),
     **_chosen(
         ("CLIP has 77 positions", {"model.max_length": 77, "model.inference_max_length": 77}),
         ("CLIP supports it, and it is faster than eager", {"model.attention": "sdpa"}),
         ("width of the space that texts and images share in ViT-L/14", {"model.projection_dim": 768}),
+        ("CLIP reads images where rows have one", {"data.image_column": "image"}),
         ("6 x 16 rows make an effective batch of 96",
          {"training.batch_size": 16, "training.gradient_accumulation_steps": 6}),
         ("CLIP's pretrained weights are sensitive to large updates", {"training.learning_rate": 1e-5})),
@@ -83,13 +91,12 @@ register(ModelSpec(
 model.attention | ATTENTION_IMPLEMENTATION = default | CLIP supports sdpa, and it is faster
 model.max_length | text beyond 77 tokens is truncated silently | cut rows are counted; windows at prediction
 clip-vit | pixel values are averaged with the text embeddings | the embeddings of image and text are, both of length 1
-"""),
-    missing="the CLIP classifier, which joins with the image data"))
+""")))
 
 # %% ../nbs/00_registry.ipynb #cb9d398f
 register(ModelSpec(
     name="deberta", summary="text, the strongest of its size on short text", checkpoint="microsoft/deberta-v3-base",
-    parameters=183_831_552, **_CLASSIFIER, builders=_BUILD_CLASSIFIER, attentions=("eager",),
+    parameters=183_831_552, **_CLASSIFIER, builders=_built_by("classifier"), attentions=("eager",),
     sizes=_sizes(256, hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
                  vocab_size=128100, max_position_embeddings=512),
     **_chosen(
@@ -105,10 +112,10 @@ model.attention | ATTENTION_IMPLEMENTATION = default | what default meant: DeBER
 deberta | DeBERTa V3 Base is the lightest text model | it has 184 M parameters, 98 M of them embeddings; minilm has 23 M
 """)))
 
-# %% ../nbs/00_registry.ipynb #91c1287d
+# %% ../nbs/00_registry.ipynb #62359b28
 register(ModelSpec(
     name="modernbert", summary="text up to 8192 tokens", checkpoint="answerdotai/ModernBERT-large",
-    parameters=394_781_696, **_CLASSIFIER, builders=_BUILD_CLASSIFIER, attentions=_ALL_ATTENTIONS,
+    parameters=394_781_696, **_CLASSIFIER, builders=_built_by("classifier"), attentions=_ALL_ATTENTIONS,
     limits=_longest(8192, "ModernBERT"),
     sizes=_sizes(512, hidden_size=1024, intermediate_size=2624, num_hidden_layers=28, num_attention_heads=16,
                  vocab_size=50368, max_position_embeddings=8192),
@@ -126,10 +133,10 @@ model.attention | only ModernBERT supports sdpa | CLIP does too; DeBERTa has eag
 training.gradient_checkpointing, training.layerwise_learning_rate_decay | nothing | the code it describes uses both here
 """)))
 
-# %% ../nbs/00_registry.ipynb #2fdfec86
+# %% ../nbs/00_registry.ipynb #9ea8ad7f
 register(ModelSpec(
     name="minilm", summary="text, laptop-sized", checkpoint="sentence-transformers/all-MiniLM-L6-v2",
-    parameters=22_713_216, **_CLASSIFIER, builders=_BUILD_CLASSIFIER, limits=_longest(512, "MiniLM"),
+    parameters=22_713_216, **_CLASSIFIER, builders=_built_by("classifier"), limits=_longest(512, "MiniLM"),
     sizes=_sizes(128, hidden_size=384, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=12,
                  vocab_size=30522, max_position_embeddings=512),
     **_chosen(

@@ -122,7 +122,7 @@ def restart_kernel(page):
 
 
 def picture(path, run=None, dark=False, width=1240):
-    "Save a picture of the panel, as it shows the run, in 40 colours."
+    "Save a picture of the panel, as it shows the run and the report on its data, in 40 colours."
     import tempfile
     from PIL import Image
     with tempfile.TemporaryDirectory() as root:
@@ -130,12 +130,14 @@ def picture(path, run=None, dark=False, width=1240):
             shutil.copytree(run, Path(root) / "runs" / "minilm-1", ignore=shutil.ignore_patterns("checkpoints"))
         write_notebook(Path(root) / "panel.ipynb",
                        "from cockatoo import studio\nstudio(" + 'run="runs/minilm-1"' * bool(run) + ")")
-        with jupyterlab(root, dark) as address, browser_page(width, 2300) as page:
+        with jupyterlab(root, dark) as address, browser_page(width, 2900) as page:
             open_notebook(page, address("panel.ipynb"))
             page.keyboard.press("Control+b")
             run_cell(page, 0)
             page.locator(".ck-studio").first.wait_for(timeout=60_000)
             page.wait_for_timeout(2000)
+            page.get_by_role("button", name="Check the data").click()
+            page.get_by_text("Save as a page").wait_for(timeout=120_000)
             if run:
                 page.get_by_label("Text", exact=True).fill("your account is locked, send the fee today to get it back")
                 page.get_by_role("button", name="Label it").click()

@@ -21,7 +21,8 @@ def environment(home):
     "One thread a process, no network, no cache of the user's."
     path = os.pathsep.join(filter(None, [str(HERE.resolve() / "network"), os.environ.get("PYTHONPATH")]))
     return dict(os.environ, PYTHONPATH=path, PATH=f"{BIN}{os.pathsep}{os.environ['PATH']}", OMP_NUM_THREADS="1",
-                TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HOME=str(home), MPLBACKEND="agg")
+                TOKENIZERS_PARALLELISM="false", HF_HUB_OFFLINE="1", HF_HOME=str(home), COCKATOO_CACHE=str(Path(home) / "cockatoo"),
+                MPLBACKEND="agg")
 
 
 def notebooks(root):

@@ -128,13 +128,13 @@ def test_imports_are_declared():
     "What the package imports is the standard library, a requirement or, inside a function, an extra."
     ini = configparser.ConfigParser(delimiters=["="])
     ini.read(ROOT / "settings.ini")
-    alias = {"pyyaml": "yaml", "scikit_learn": "sklearn", "protobuf": "google", "pillow": "PIL", "ipywidgets": "ipywidgets"}
+    alias = {"pyyaml": "yaml", "scikit_learn": "sklearn", "protobuf": "google", "pillow": "PIL", "iterative_stratification": "iterstrat"}
     def packages(key):
         names = (re.split(r"[<>=!~;\[]", r)[0].lower().replace("-", "_") for r in ini["DEFAULT"][key].split())
         return {alias.get(n, n) for n in names}
     required = packages("requirements") | set(sys.stdlib_module_names) | {"cockatoo"}
     extras = set().union(*(packages(k) for k in ini["DEFAULT"] if k.endswith("_requirements")))
-    extras |= {"accelerate", "tokenizers", "huggingface_hub", "IPython", "pyarrow", "PIL", "flash_attn", "packaging"}  # come with a requirement
+    extras |= {"accelerate", "tokenizers", "huggingface_hub", "IPython", "pyarrow", "flash_attn", "packaging"}  # come with a requirement
     for path in (ROOT / "cockatoo").rglob("*.py"):
         tree = ast.parse(path.read_text())
         top = {id(n) for n in tree.body}

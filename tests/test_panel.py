@@ -93,6 +93,16 @@ def drive(page, address, folder):
     panel.wait("--data.max-samples 1200")
     panel.wait("--training.batch-size 2")
 
+    # the data report: what was found, and a button that mends it; the field and the command follow
+    panel.click("Check the data")
+    panel.wait("reads the data")
+    panel.wait("in little from another", 120)
+    panel.click("Set near duplicates to yes")
+    panel.wait("The choices have changed since: check again.")
+    panel.wait("--data.near-duplicates true")
+    expect(panel.button("Set near duplicates to yes")).to_have_count(0)
+    expect(panel.field("near duplicates").locator("option:checked")).to_have_text("yes")
+
     # train: the curves appear, and meanwhile the kernel answers
     panel.click("Train")
     panel.wait("running")

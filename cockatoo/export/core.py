@@ -104,6 +104,18 @@ predictor = Predictor.load(".")
 for answer in predictor.predict(["a first text", "a second text"]): print(answer["labels"])
 {fence}'''
 
+_SEES = '''With `cockatoo`, which brings the classifier's own class, opens the images and applies the thresholds:
+
+{fence}py
+from cockatoo.export.predict import Predictor
+
+predictor = Predictor.load(".")  # where this README.md is
+print(predictor.predict(["a text alone", "a text with a picture"], images=[None, "picture.jpg"]))
+{fence}
+
+In `transformers` the class is known after `import cockatoo.models.clip`; `AutoModelForSequenceClassification` then
+loads the folder, and stock `CLIPModel` its towers.'''
+
 _LIMITS = '''* The scores are not calibrated probabilities (see `ece`); the thresholds turn them into decisions.
   They were {tuned}. On other data, choose them again.
 * Text beyond {length} tokens is cut off.
@@ -134,7 +146,7 @@ def model_card(
     if rejected := data.get("rejected", {}).get("rows"): notes.append(f"* {rejected:,} unusable rows were left out.")
     parts = [f"# {run.path.resolve().name}",
              f"Gives a text any number of {len(data['labels'])} labels: {', '.join(data['labels'])}.",
-             "## Use", _USE.replace("{fence}", _FENCE),
+             "## Use", (_SEES if config.data.image_column else _USE).replace("{fence}", _FENCE),
              "## Results", results_table(metrics), f"By label, on the {split} split:",
              label_table(metrics[split]), "## Data",
              f"Source: `{Path(data.get('source') or 'unknown').name}`, fingerprint `{data['fingerprint'][:16]}`.",

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['position_limit', 'check_lengths', 'load', 'reload', 'length_batches', 'token_ids', 'first_token_only', 'score_ids',
-           'score']
+           'collator', 'score']
 
 # %% ../../nbs/21_models.classifier.ipynb #2039fca6
 import contextlib
@@ -205,11 +205,17 @@ def score_ids(
     finally: model.train(training)
     return out
 
-# %% ../../nbs/21_models.classifier.ipynb #b5c9a9de
+# %% ../../nbs/21_models.classifier.ipynb #062a215e
+def collator(
+    tokenizer, # Of a classifier
+)->TextCollator: # Rows to a padded batch
+    "What makes batches for a training."
+    return TextCollator(tokenizer.pad_token_id)
+
 def score(
     model, # A classifier
     tokenizer, # Its tokenizer
-    texts, # Strings, any number of them
+    texts, # Strings, any number of them, or a data set with a column `text`
     max_length:int, # Longest text in tokens; longer ones are cut, and the number of cut texts is said
     batch_size:int=64, # Most rows in a batch
     device=None, # Where to compute; `None`: where the model is
@@ -217,7 +223,8 @@ def score(
     say=_log.warning, # Called with one line if texts were cut
 )->np.ndarray: # `(rows, labels)` float32 logits, in the order of `texts`
     "Score texts, so that a text gets the same logits in any company."
-    rows, cut = token_ids(tokenizer, texts := list(texts), max_length)
+    texts = list(texts["text"] if hasattr(texts, "column_names") else texts)
+    rows, cut = token_ids(tokenizer, texts, max_length)
     if cut: say(f"{cut} of {len(texts)} texts are longer than {max_length} tokens and were cut")
     if device is not None: model.to(device)
     return score_ids(model, rows, tokenizer.pad_token_id, batch_size, progress)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OFFLINE', 'OfflineCopy', 'check_files', 'offline_copy', 'local_checkpoint', 'find_checkpoint', 'loading',
-           'learn_pieces', 'tiny', 'check_attention', 'transformer_layers', 'embedding_block', 'freeze',
+           'learn_pieces', 'tiny', 'check_attention', 'transformer_layers', 'towers', 'embedding_block', 'freeze',
            'ParameterTable', 'parameter_table', 'set_dropout', 'check_loaded', 'save']
 
 # %% ../../nbs/20_models.ipynb #1ff37108
@@ -160,23 +160,24 @@ def learn_pieces(
     pre_tokenizer=None, # How it cuts text into words
     alphabet=None, # Single characters to know; `None`: printable ASCII and the most frequent ones
     prefix:str="", # What marks a piece inside a word, `##` for WordPiece
+    suffix:str="", # What marks a piece at the end of a word, `</w>` for CLIP
 ): # A `tokenizers.Tokenizer` with the pieces in order
     "Learn a vocabulary by byte pair encoding, the same one each time."
     from tokenizers import Tokenizer, models, trainers
     texts = [t[:4000] for t in islice(texts, 20_000)]
     if not any(t.strip() for t in texts):
         raise ConfigError("size tiny learns its tokenizer from the training texts, and there are none")
-    inside = {"continuing_subword_prefix": prefix} if prefix else {}
-    raw = Tokenizer(models.BPE(**inside))
+    marks = {k: v for k, v in dict(continuing_subword_prefix=prefix, end_of_word_suffix=suffix).items() if v}
+    raw = Tokenizer(models.BPE(**marks))
     if normalizer is not None: raw.normalizer = normalizer
     raw.pre_tokenizer = pre_tokenizer
     if alphabet is None:
         clean = normalizer.normalize_str if normalizer else str
         count = Counter(c for t in texts for word, _ in pre_tokenizer.pre_tokenize_str(clean(t)) for c in word)
         alphabet = sorted({*_ASCII, *sorted(count, key=lambda c: (-count[c], c))[:vocab_size // 4]})
-    inner = [prefix + c for c in alphabet] if prefix else []
-    raw.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=special_tokens + inner,
-        initial_alphabet=alphabet, limit_alphabet=len(alphabet), show_progress=False, **inside))
+    marked = [prefix + c + suffix for c in alphabet] if marks else []
+    raw.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=special_tokens + marked,
+        initial_alphabet=alphabet, limit_alphabet=len(alphabet), show_progress=False, **marks))
     return raw
 
 # %% ../../nbs/20_models.ipynb #f06398c0
@@ -266,6 +267,15 @@ def transformer_layers(
     if len(found) == 1: return found[0]
     raise ConfigError(f"{type(model).__name__}: found {len(found)} stacks of {count} layers, expected one")
 
+def towers(
+    model:nn.Module, # A `transformers` model
+)->list: # The model itself, or its text and vision towers
+    "The modules that have one stack of layers each."
+    def counts(m): return getattr(getattr(m, "config", None), "num_hidden_layers", None) is not None
+    found = [] if counts(model) else [m for m in model.modules() if counts(m)]
+    inner = {id(child) for m in found for child in m.modules() if child is not m}
+    return [m for m in found if id(m) not in inner] or [model]
+
 def embedding_block(
     model:nn.Module, # A model with an input embedding
 )->nn.Module: # The module around the token table, with its positions and norm
@@ -282,17 +292,19 @@ def freeze(
     layers:int=0, # Freeze so many of the lowest layers
 )->int: # Number of parameters that are frozen now
     "Switch off gradients for the lower part of an encoder; `ConfigError` if it has fewer layers."
-    stack = transformer_layers(model)
-    if layers > len(stack): raise ConfigError(f"model.frozen_layers = {layers}: the model has {len(stack)} layers")
-    for part in ([embedding_block(model)] if embeddings else []) + list(stack[:layers]): part.requires_grad_(False)
+    for tower in towers(model):
+        stack, first = transformer_layers(tower), getattr(tower, "pre_layrnorm", None) # CLIP's own spelling
+        if layers > len(stack): raise ConfigError(f"model.frozen_layers = {layers}: the model has {len(stack)} layers")
+        below = [embedding_block(tower)] + [first] * (first is not None) if embeddings else []
+        for part in below + list(stack[:layers]): part.requires_grad_(False)
     return sum(p.numel() for p in model.parameters() if not p.requires_grad)
 
-# %% ../../nbs/20_models.ipynb #ada485ad
+# %% ../../nbs/20_models.ipynb #9434df53
 class ParameterTable(list):
     "Rows `{part, parameters, trainable}`, the last one the total; shown as a table."
     def __str__(self):
-        head = f"{'part':<16}{'parameters':>14}{'trainable':>14}"
-        return "\n".join([head, *(f"{r['part']:<16}{r['parameters']:>14,}{r['trainable']:>14,}" for r in self)])
+        head = f"{'part':<20}{'parameters':>14}{'trainable':>14}"
+        return "\n".join([head, *(f"{r['part']:<20}{r['parameters']:>14,}{r['trainable']:>14,}" for r in self)])
     def _repr_markdown_(self):
         rows = [f"| {r['part']} | {r['parameters']:,} | {r['trainable']:,} |" for r in self]
         return "\n".join(["| part | parameters | trainable |", "|---|---:|---:|", *rows])
@@ -301,14 +313,16 @@ def parameter_table(
     model:nn.Module, # An encoder, with or without a head
 )->ParameterTable: # Embeddings, groups of layers, the rest of the encoder, the head, the total
     "Count the parameters of each part, each parameter once."
-    stack, base = transformer_layers(model), {id(p) for p in getattr(model, "base_model", model).parameters()}
-    part = {id(p): "embeddings" for p in embedding_block(model).parameters()}
-    states = [all(p.requires_grad for p in layer.parameters()) for layer in stack]
-    first = [max((j + 1 for j in range(i) if states[j] != states[i]), default=0) for i in range(len(stack))]
-    for i, layer in enumerate(stack):
-        last = max(j for j in range(len(stack)) if first[j] == first[i] and states[j] == states[i])
-        part |= {id(p): f"layers {first[i] + 1}-{last + 1}" for p in layer.parameters()}
-    rows = {}
+    base, part, rows = {id(p) for p in getattr(model, "base_model", model).parameters()}, {}, {}
+    for tower in towers(model):
+        of = "" if tower is model else tower.config.base_config_key.removesuffix("_config") + " "
+        stack = transformer_layers(tower)
+        part |= {id(p): f"{of}embeddings" for p in embedding_block(tower).parameters()}
+        states = [all(p.requires_grad for p in layer.parameters()) for layer in stack]
+        first = [max((j + 1 for j in range(i) if states[j] != states[i]), default=0) for i in range(len(stack))]
+        for i, layer in enumerate(stack):
+            last = max(j for j in range(len(stack)) if first[j] == first[i] and states[j] == states[i])
+            part |= {id(p): f"{of}layers {first[i] + 1}-{last + 1}" for p in layer.parameters()}
     for p in model.parameters():
         row = rows.setdefault(part.get(id(p), "rest of encoder" if id(p) in base else "head"), [0, 0])
         row[0] += p.numel(); row[1] += p.numel() * p.requires_grad
@@ -324,7 +338,8 @@ def set_dropout(
     if value is None: return []
     names = [k for k, v in config.to_dict().items() if "dropout" in k and (v is None or isinstance(v, (int, float)))]
     for name in names: setattr(config, name, float(value))
-    return names
+    parts = [getattr(config, name, None) for name in ("text_config", "vision_config")] # of a model with two towers
+    return names + [name for part in parts if part is not None for name in set_dropout(part, value)]
 
 # %% ../../nbs/20_models.ipynb #4fb553e1
 def check_loaded(
@@ -339,8 +354,9 @@ def check_loaded(
     wrong = [n for n in fresh if not in_head(n)]
     if wrong: raise CheckpointError(
         f"{where}: {len(wrong)} weights of the encoder are missing or of another shape, first {wrong[0]!r}")
-    stack = next(n for n, m in model.base_model.named_modules() if m is transformer_layers(model))
-    extra = sorted(n for n in info["unexpected_keys"] if f".{stack}." in f".{n}")
+    layers = [transformer_layers(tower) for tower in towers(model)]
+    stacks = [f".{n}." for n, m in model.base_model.named_modules() if any(m is stack for stack in layers)]
+    extra = sorted(n for n in info["unexpected_keys"] if any(stack in f".{n}" for stack in stacks))
     if extra: raise CheckpointError(f"{where}: config.json describes fewer weights than there are, first {extra[0]!r}")
     return fresh
 

@@ -5,26 +5,29 @@
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'parameter_depths', 'parameter_groups', 'check_groups', 'build_optimizer']
 
-# %% ../../nbs/41_train.optim.ipynb #da2c833c
+# %% ../../nbs/41_train.optim.ipynb #7a5afeb4
 from collections import Counter
 
 import torch
 from torch import nn
 
-from ..models.core import embedding_block, transformer_layers
+from ..models.core import embedding_block, towers, transformer_layers
 from ..registry import ConfigError, unknown
 
-# %% ../../nbs/41_train.optim.ipynb #65351985
+# %% ../../nbs/41_train.optim.ipynb #25b38ddf
 def parameter_depths(
-    model: nn.Module,  # A transformer with one stack of layers
+    model: nn.Module,  # A transformer with one stack of layers, or a text and a vision tower
 ) -> dict:  # parameter name -> depth: 0 embeddings, 1…L the layers, L + 1 what follows them
-    "How far from the input each parameter sits, from the structure of the module tree."
-    layers = transformer_layers(model)
-    depth_of = {id(p): i + 1 for i, layer in enumerate(layers) for p in layer.parameters()}
-    tables = [m for m in model.modules() if isinstance(m, nn.Embedding)]
-    for module in [embedding_block(model), *tables]:
-        for p in module.parameters(): depth_of.setdefault(id(p), 0)
-    return {name: depth_of.get(id(p), len(layers) + 1) for name, p in model.named_parameters()}
+    "How far from the input each parameter sits, from the structure of the module tree; towers end at the same depth."
+    stacks, depth_of = [(tower, transformer_layers(tower)) for tower in towers(model)], {}
+    top = max(len(layers) for _, layers in stacks) + 1
+    for tower, layers in stacks:
+        first = top - 1 - len(layers)
+        depth_of |= {id(p): first + i + 1 for i, layer in enumerate(layers) for p in layer.parameters()}
+        below = [m for name, m in tower.named_modules() if isinstance(m, nn.Embedding) or name.endswith("pre_layrnorm")]
+        for module in [embedding_block(tower), *below]:  # the second is CLIP's norm before the layers, so spelled there
+            for p in module.parameters(): depth_of.setdefault(id(p), first)
+    return {name: depth_of.get(id(p), top) for name, p in model.named_parameters()}
 
 # %% ../../nbs/41_train.optim.ipynb #dfbabd10
 def parameter_groups(
@@ -35,7 +38,8 @@ def parameter_groups(
     head_multiplier: float = 1.0,  # Times the rate for parameters outside the base model (the new head)
 ) -> list:  # [{"params": […], "names": […], "lr": …, "weight_decay": …}], each trainable parameter in exactly one
     "Optimiser groups by structure: no decay on vectors, layer-wise rates, a rate of its own for the head."
-    depths, deepest = parameter_depths(model), len(transformer_layers(model)) + 1
+    depths = parameter_depths(model)
+    deepest = max(len(transformer_layers(tower)) for tower in towers(model)) + 1
     base = {id(p) for p in getattr(model, "base_model", model).parameters()}
     groups = {}
     for name, p in model.named_parameters():
