@@ -235,15 +235,22 @@ NEAR_LIMIT = 500_000  # rows among which nearly equal ones are looked for withou
          JSON, with_settings=True)
 def run_data(options):
     "Print the report on the data set, and write it if a folder is named"
-    from cockatoo.data.report import DataReport, report
+    from cockatoo.data.cache import length_histogram
     from cockatoo.data.quality import near_counts
+    from cockatoo.data.report import DataReport, report
+    from cockatoo.data.text import copy_lines
     config = settings(options)
-    data = builder(spec(config.model_type), "data")(config.data)
+    try: data = builder(spec(config.model_type), "data")(config.data)
+    except DataError as error:
+        if options.output_dir and (lines := getattr(error, "rejected", None)):
+            copy_lines(lines, Path(options.output_dir)/"rejected.jsonl")
+        raise
     lengths, why = token_lengths(config, data.splits["train"])
     look = config.data.near_duplicates or sum(map(len, data.splits.values())) <= NEAR_LIMIT
     near = near_counts(data.splits, config.data.near_duplicate_similarity) if look else None
-    made = DataReport(report(data, lengths, config.model.max_length, near, why and {"not_counted": why}))
-    made.report["tokens"]["limit"] = spec(config.model_type).architecture.get("max_position_embeddings")
+    most = spec(config.model_type).architecture.get("max_position_embeddings")
+    counts = {"not_counted": why} if why else length_histogram(lengths, config.model.max_length) | {"limit": most}
+    made = DataReport(report(data, near=near, tokens=counts))
     if options.output_dir:
         made.save(options.output_dir)
         data.save_set_aside(options.output_dir)

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'cache_root', 'work_folder', 'write_arrow', 'read_arrow', 'length_histogram', 'tokenizer_digest',
-           'tokenize', 'prune']
+           'tokenize', 'token_rows', 'prune']
 
-# %% ../../nbs/10_data.cache.ipynb #50c588bc
-import atexit, hashlib, json, math, os, shutil, tempfile
+# %% ../../nbs/10_data.cache.ipynb #7da0ffc3
+import atexit, hashlib, json, math, os, shutil, socket, tempfile
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from ..registry import DataError
@@ -35,11 +36,13 @@ def work_folder(
     work = root/"work"
     work.mkdir(exist_ok=True)
     for old in work.iterdir():
-        pid = old.name.partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)): shutil.rmtree(old, ignore_errors=True)
-    mine = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=work))
+        host, _, rest = old.name.rpartition("~") # a cache may be shared by machines; a process is known on its own
+        if host == socket.gethostname() and not _alive(int(rest.partition("-")[0])):
+            shutil.rmtree(old, ignore_errors=True)
+    mine = Path(tempfile.mkdtemp(prefix=f"{_me()}-", dir=work))
     atexit.register(_remove, mine, os.getpid())
     return mine
+def _me(): return f"{socket.gethostname()}~{os.getpid()}"
 def _alive(pid):
     try: os.kill(pid, 0)
     except ProcessLookupError: return False
@@ -55,16 +58,23 @@ def write_arrow(
 ) -> Path: # the same path
     "Write tables one after the other to an Arrow file; a full disk is a `DataError` and leaves nothing behind."
     import pyarrow as pa
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial, tables = path.with_name(f"{path.name}.{_me()}.partial"), iter(tables)
+    first = next(tables) # what goes wrong in reading is not the disk's fault
     try:
-        tables = iter(tables)
-        first = next(tables)
-        with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_stream(sink, first.schema) as out:
-            for table in chain([first], tables): out.write_table(table)
-        os.replace(partial, path)
-    except OSError as e: raise DataError(f"{path.parent}: cannot be written ({e.strerror or e})") from None
+        with _writing(path): sink = open(partial, "wb"); out = pa.ipc.new_stream(sink, first.schema)
+        for table in chain([first], tables):
+            with _writing(path): out.write_table(table)
+        with _writing(path):
+            out.close(); sink.flush(); os.fsync(sink.fileno()); sink.close() # also after a power cut it is whole
+            os.replace(partial, path)
     finally: partial.unlink(missing_ok=True)
     return path
+
+@contextmanager
+def _writing(path):
+    "Faults of the disk as a `DataError`."
+    try: yield
+    except OSError as e: raise DataError(f"{path.parent}: cannot be written ({e.strerror or e})") from None
 
 def read_arrow(
     path: Path, # from `write_arrow`
@@ -123,38 +133,60 @@ def tokenize(
     import datasets
     home = root/"tokens"/f"{tokenizer_digest(tokenizer)}-{max_length}-v{VERSION}"
     home.mkdir(parents=True, exist_ok=True)
-    files, texts = [], dataset.select_columns(["text"]).with_format("arrow")
+    files, pieces, texts = [], [], dataset.select_columns(["text"]).with_format("arrow")
     for start in range(0, len(dataset), piece):
         column = texts[start:start + piece]["text"].combine_chunks()
         files.append(home/f"{_column_digest(column)}.arrow")
-        if not files[-1].exists():
+        made = _stored(files[-1])
+        if made is None or len(made) != len(column):
             write_arrow(files[-1], [_tokenized(column.to_pylist(), tokenizer, max_length)])
             progress(min(start + piece, len(dataset)), len(dataset))
-        os.utime(files[-1])
-    tokens = datasets.concatenate_datasets([read_arrow(file) for file in files])
+            made = read_arrow(files[-1])
+        pieces.append(made)
+    tokens = datasets.concatenate_datasets(pieces)
     whole = tokens.with_format("numpy")["tokens"][:]
     return datasets.concatenate_datasets([dataset, tokens], axis=1), length_histogram(whole, max_length)
+def _stored(file):
+    "A piece that is there and whole, marked as used; else None: it is made again."
+    import pyarrow as pa
+    try: made = read_arrow(file); os.utime(file)
+    except (OSError, pa.ArrowInvalid): return None
+    return made
 def _column_digest(column):
     found = hashlib.blake2b(f"{len(column)} ".encode(), digest_size=16)
     for text in column: found.update(len(b := text.as_py().encode()).to_bytes(4, "little") + b)
     return found.hexdigest()
 
-# %% ../../nbs/10_data.cache.ipynb #250d7a2e
+# %% ../../nbs/10_data.cache.ipynb #d699736f
 def _tokenized(texts, tokenizer, max_length):
     "Ids, length and length before the cut, as an Arrow table."
     import numpy as np, pyarrow as pa
-    quiet = dict(add_special_tokens=True, padding=False, return_attention_mask=False, return_token_type_ids=False)
-    rows = []
-    for i in range(0, len(texts), 1000):
-        rows += tokenizer(texts[i:i + 1000], truncation=False, verbose=False, **quiet)["input_ids"]
-    whole = np.fromiter(map(len, rows), np.int32, len(rows))
-    if len(over := np.flatnonzero(whole > max_length)):
-        cut = tokenizer([texts[i] for i in over], truncation=True, max_length=max_length, **quiet)["input_ids"]
-        for i, row in zip(over, cut): rows[i] = row
+    rows, whole = token_rows(tokenizer, texts, max_length)
     length = np.fromiter(map(len, rows), np.int32, len(rows))
     ids = np.fromiter(chain.from_iterable(rows), np.int32, length.sum())
     ends = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
     return pa.table({"input_ids": pa.ListArray.from_arrays(ends, ids), "length": length, "tokens": whole})
+
+def token_rows(
+    tokenizer, # of `transformers`
+    texts: list, # strings
+    max_length: int, # tokens kept of a text, special tokens included
+): # ids of each text, cut, and int32 (texts,): its length before it was cut
+    "Tokenise without padding, a million characters at a time: a book among the texts does not fill the memory."
+    import numpy as np
+    quiet = dict(add_special_tokens=True, padding=False, return_attention_mask=False, return_token_type_ids=False)
+    rows, whole, start = [], [], 0
+    while start < len(texts):
+        stop, size = start, 0
+        while stop < len(texts) and stop - start < 1000 and size < 1_000_000: size += len(texts[stop]); stop += 1
+        block = tokenizer(texts[start:stop], truncation=False, verbose=False, **quiet)["input_ids"]
+        whole += map(len, block)
+        if over := [i for i, row in enumerate(block) if len(row) > max_length]:
+            long = [texts[start + i] for i in over]
+            cut = tokenizer(long, truncation=True, max_length=max_length, **quiet)["input_ids"]
+            for i, row in zip(over, cut): block[i] = row
+        rows += block; start = stop
+    return rows, np.array(whole, np.int32)
 
 # %% ../../nbs/10_data.cache.ipynb #abc3848d
 def prune(
@@ -162,7 +194,9 @@ def prune(
     gigabytes: float, # keep at most so much (1 GB = 10⁹ bytes)
 ) -> int: # bytes that were freed
     "Remove the files that were not used for longest, until the rest fits."
-    files = [(f.stat().st_mtime, f.stat().st_size, f) for f in (root/"tokens").rglob("*") if f.is_file()]
+    files = []
+    for file in (root/"tokens").rglob("*.arrow"):
+        with suppress(OSError): found = file.stat(); files.append((found.st_mtime, found.st_size, file))
     excess = sum(size for _, size, _ in files) - gigabytes * 1e9
     freed = 0
     for _, size, file in sorted(files):

@@ -125,17 +125,24 @@ def image_fault(
     "Why a picture cannot be used, if it cannot."
     return inspect_image(reference).fault
 
-# %% ../../nbs/12_data.images.ipynb #987054fd
+# %% ../../nbs/12_data.images.ipynb #eb49703f
 class ImageChecks:
     "`inspect_image` with a memory that outlives the process."
     def __init__(self,
         root: Path, # folder of the cache
     ):
-        self.database = sqlite3.connect(Path(root)/"images.sqlite", timeout=60) # seconds to wait for another process
-        self.new, self.written = {}, time.monotonic()
-        with self.database:
-            self.database.execute("create table if not exists seen (key text primary key, fault text, format text, "
-                                  "width int, height int, digest text)")
+        self.file, self.new, self.written = Path(root)/"images.sqlite", {}, time.monotonic()
+        self.database = sqlite3.connect(self.file, timeout=60) # seconds to wait for another process
+        self.do("execute", "create table if not exists seen (key text primary key, fault text, format text, "
+                "width int, height int, digest text)")
+
+    def do(self, what, *words):
+        "Ask the database, in a transaction; its troubles are a `DataError`."
+        try:
+            with self.database: return getattr(self.database, what)(*words)
+        except sqlite3.Error as e:
+            raise data_error(f"the memory of images cannot be used ({e})", self.file,
+                             expected="a folder with room (data.cache_dir); the file may be deleted") from None
 
     def __call__(self,
         reference: dict, # from `image_reference`
@@ -143,10 +150,10 @@ class ImageChecks:
         "Look, or remember."
         key = self.key(reference)
         if key in self.new: return self.new[key]
-        row = key and self.database.execute("select * from seen where key = ?", (key,)).fetchone()
+        row = key and self.do("execute", "select * from seen where key = ?", (key,)).fetchone()
         if row: return ImageFacts(*row[1:5], int(row[5]))
         facts = inspect_image(reference)
-        if key: self.new[key] = facts
+        if key and not facts.fault: self.new[key] = facts # a fault may be mended without a trace: it is looked at again
         if time.monotonic() - self.written > 1: self.save()
         return facts
 
@@ -154,13 +161,13 @@ class ImageChecks:
         "What a picture is remembered under; None when it is not there."
         if reference["bytes"] is not None: return hashlib.blake2b(reference["bytes"], digest_size=16).hexdigest()
         try: found = os.stat(reference["path"])
-        except OSError: return None
+        except (OSError, ValueError): return None
         return f"{os.path.abspath(reference['path'])}|{found.st_size}|{found.st_mtime_ns}"
 
     def save(self):
         "Write what is not written yet, in one short transaction."
         rows = [(key, *facts[:4], str(facts.digest)) for key, facts in self.new.items()]
-        with self.database: self.database.executemany("insert or replace into seen values (?, ?, ?, ?, ?, ?)", rows)
+        self.do("executemany", "insert or replace into seen values (?, ?, ?, ?, ?, ?)", rows)
         self.new, self.written = {}, time.monotonic()
 
     def close(self):

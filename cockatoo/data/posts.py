@@ -38,6 +38,10 @@ def read_posts(
         return
     for row in read_rows(path):
         text, there = row.values.get(column), column in row.values
+        if image_column and image_column not in row.values and not row.fault:
+            found = ", ".join(map(repr, row.values))
+            raise data_error(f"no column {image_column!r}; found {found}", row.file, row.line, name=image_column,
+                             options=row.values)
         image = image_reference(row.values.get(image_column), path.parent) if image_column else None
         fault = row.fault or (not image or text) and text_fault(text)
         if fault and not (row.fault or there): fault = f"no column {column!r}; found {', '.join(map(repr, row.values))}"

@@ -177,7 +177,7 @@ def _numbers(source, row, columns, notes, part=None):
 def _decide(source, row, numbers, labels, cells):
     "A row in the words of the labels: the cells asked for (text, image, group), and 0 to 1 or None a label."
     values = {name: row.values.get(getattr(source, name)) for name in cells}
-    if values.get("group") is not None: values["group"] = f"{source.name}:{values['group']}"
+    if g := values.get("group"): values["group"] = f"{source.name}:{g}" if g == g and str(g).strip() else None
     for label in labels:
         known = [(numbers[c], source.thresholds.get(c)) for c in source.mapping[label]]
         made_of = [x if x is None or bar is None else float(x >= bar) for x, bar in known]

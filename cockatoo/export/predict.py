@@ -122,6 +122,7 @@ def _inputs(texts, images):
     if len(texts) != len(images):
         raise DataError(f"{len(texts)} texts and {len(images)} images: give one image, or None, a text")
     for i, (text, image) in enumerate(zip(texts, images)):
+        if text is not None and not isinstance(text, str): check_texts([text])
         if image in (None, "") and not (text or "").strip():
             raise DataError(f"row {i}: there is neither text nor image")
         if text and text.strip(): check_texts([text])

@@ -6,7 +6,7 @@
 __all__ = ['position_limit', 'check_lengths', 'load', 'reload', 'length_batches', 'token_ids', 'first_token_only', 'score_ids',
            'collator', 'score']
 
-# %% ../../nbs/21_models.classifier.ipynb #2039fca6
+# %% ../../nbs/21_models.classifier.ipynb #bed8bf01
 import contextlib
 import logging
 from functools import partial
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.cache import token_rows
 from ..data.core import TextCollator
 from ..data.labels import LabelSpace
 from .core import (check_attention, check_loaded, find_checkpoint, freeze, loading, local_checkpoint,
@@ -147,14 +148,8 @@ def token_ids(
     max_length:int, # Longest row in tokens, special tokens included
 )->tuple: # `(rows of ids, number of rows that were cut)`
     "Tokenise without padding; rows beyond `max_length` are cut and counted."
-    quiet = dict(padding=False, return_attention_mask=False, return_token_type_ids=False, verbose=False)
-    rows = []
-    for i in range(0, len(texts), 1000): rows += tokenizer(texts[i:i + 1000], truncation=False, **quiet)["input_ids"]
-    long = [i for i, row in enumerate(rows) if len(row) > max_length]
-    if long:
-        cut = tokenizer([texts[i] for i in long], truncation=True, max_length=max_length, **quiet)["input_ids"]
-        for i, row in zip(long, cut): rows[i] = row
-    return rows, len(long)
+    rows, whole = token_rows(tokenizer, texts, max_length)
+    return rows, int((whole > max_length).sum())
 
 # %% ../../nbs/21_models.classifier.ipynb #0d65fd11
 def _first_token_layer(layer, hidden_states, attention_mask=None, *args, **kwargs):
