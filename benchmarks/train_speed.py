@@ -20,7 +20,8 @@ def prepare(options, folder):
     overrides = {"data.source": options.data, "data.max_samples": options.samples,
                  "training.batch_size": options.batch_size,
                  "training.gradient_accumulation_steps": 1, "training.num_epochs": 1, "training.eval_strategy": "no",
-                 "training.early_stopping_patience": 0}
+                 "training.early_stopping_patience": 0,  # and the same work for all three: nothing frozen
+                 "model.freeze_embeddings": False, "model.frozen_layers": 0, "model.dropout": None}
     config = resolve(options.model_type, size=options.size, overrides=overrides)
     data = builder(spec(config.model_type), "data")(config.data)
     rows = {name: list(split) for name, split in data.splits.items()}
