@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'SHORT_NAMES', 'COMMANDS', 'Command', 'JSON', 'TYPE', 'NEAR_LIMIT', 'METRICS', 'option_help', 'Parser',
            'add_settings', 'typed_settings', 'settings', 'command', 'option', 'build_parser', 'table', 'say', 'guarded',
-           'complaint', 'overview', 'dispatch', 'main', 'run_models', 'run_config', 'token_lengths', 'run_data',
+           'complaint', 'overview', 'dispatch', 'main', 'run_models', 'run_config', 'token_counts', 'run_data',
            'resumed', 'metrics_table', 'run_train', 'run_evaluate', 'run_predict', 'run_doctor', 'run_bench']
 
 # %% ../nbs/70_cli.ipynb #211b090d
@@ -213,21 +213,21 @@ def run_config(options):
     config = settings(options)
     print(config.explain() if options.explain else config.to_yaml(comments=True).rstrip("\n"))
 
-# %% ../nbs/70_cli.ipynb #5a504477
-def token_lengths(
+# %% ../nbs/70_cli.ipynb #ac0f1383
+def token_counts(
     config,  # Which tokenizer, and how many tokens it may give
     texts,  # A `datasets.Dataset` with a column `text`
-):  # (tokens of each text before anything is cut, or None; why they were not counted, or None)
+) -> dict:  # as `length_histogram` gives it, with the model's own `limit`; or {"not_counted": reason}
     "How long the texts are in the model's own tokens; what is counted here need not be tokenised again in training"
-    if config.size == "tiny": return None, "the tokenizer of size tiny is made in training"
+    if config.size == "tiny": return {"not_counted": "the tokenizer of size tiny is made in training"}
     from transformers import AutoTokenizer
 
     from cockatoo.data.cache import cache_root, tokenize
     from cockatoo.models.core import find_checkpoint
     try: tokenizer = AutoTokenizer.from_pretrained(find_checkpoint(config.model.checkpoint, config.size))
-    except (CheckpointError, OSError) as error: return None, str(error).splitlines()[0]
-    counted = tokenize(texts, tokenizer, config.model.max_length, cache_root(config.data.cache_dir))[0]
-    return counted.with_format("numpy")["tokens"][:], None
+    except (CheckpointError, OSError) as error: return {"not_counted": str(error).splitlines()[0]}
+    counts = tokenize(texts, tokenizer, config.model.max_length, cache_root(config.data.cache_dir))[1]
+    return counts | {"limit": spec(config.model_type).architecture.get("max_position_embeddings")}
 
 NEAR_LIMIT = 500_000  # rows among which nearly equal ones are looked for without being asked
 @command("data", "check a data set before any training", *TYPE,
@@ -235,7 +235,6 @@ NEAR_LIMIT = 500_000  # rows among which nearly equal ones are looked for withou
          JSON, with_settings=True)
 def run_data(options):
     "Print the report on the data set, and write it if a folder is named"
-    from cockatoo.data.cache import length_histogram
     from cockatoo.data.quality import near_counts
     from cockatoo.data.report import DataReport, report
     from cockatoo.data.text import copy_lines
@@ -245,12 +244,9 @@ def run_data(options):
         if options.output_dir and (lines := getattr(error, "rejected", None)):
             copy_lines(lines, Path(options.output_dir)/"rejected.jsonl")
         raise
-    lengths, why = token_lengths(config, data.splits["train"])
     look = config.data.near_duplicates or sum(map(len, data.splits.values())) <= NEAR_LIMIT
     near = near_counts(data.splits, config.data.near_duplicate_similarity) if look else None
-    most = spec(config.model_type).architecture.get("max_position_embeddings")
-    counts = {"not_counted": why} if why else length_histogram(lengths, config.model.max_length) | {"limit": most}
-    made = DataReport(report(data, near=near, tokens=counts))
+    made = DataReport(report(data, near=near, tokens=token_counts(config, data.splits["train"])))
     if options.output_dir:
         made.save(options.output_dir)
         data.save_set_aside(options.output_dir)

@@ -133,15 +133,15 @@ def tokenize(
     import datasets
     home = root/"tokens"/f"{tokenizer_digest(tokenizer)}-{max_length}-v{VERSION}"
     home.mkdir(parents=True, exist_ok=True)
-    files, pieces, texts = [], [], dataset.select_columns(["text"]).with_format("arrow")
+    pieces, texts = [], dataset.select_columns(["text"]).with_format("arrow")
     for start in range(0, len(dataset), piece):
         column = texts[start:start + piece]["text"].combine_chunks()
-        files.append(home/f"{_column_digest(column)}.arrow")
-        made = _stored(files[-1])
+        file = home/f"{_column_digest(column)}.arrow"
+        made = _stored(file)
         if made is None or len(made) != len(column):
-            write_arrow(files[-1], [_tokenized(column.to_pylist(), tokenizer, max_length)])
+            write_arrow(file, [_tokenized(column.to_pylist(), tokenizer, max_length)])
             progress(min(start + piece, len(dataset)), len(dataset))
-            made = read_arrow(files[-1])
+            made = read_arrow(file)
         pieces.append(made)
     tokens = datasets.concatenate_datasets(pieces)
     whole = tokens.with_format("numpy")["tokens"][:]

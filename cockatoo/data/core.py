@@ -6,7 +6,7 @@
 __all__ = ['READERS', 'SPLITS', 'SOURCES', 'BUILT_IN', 'METADATA', 'nearest', 'data_error', 'show', 'Row', 'read_jsonl',
            'read_csv', 'read_parquet', 'read_rows', 'Part', 'Source', 'split_of_name', 'open_folder', 'register_source',
            'rows_source', 'open_hub', 'datasets_source', 'open_source', 'is_metadata', 'Columns', 'choose_columns',
-           'normalize_text', 'text_digest', 'split_of_digest', 'TextCollator']
+           'normalize_text', 'text_digest', 'hash_split', 'TextCollator']
 
 # %% ../../nbs/10_data.ipynb #7c997124
 import codecs, csv, difflib, hashlib, importlib, json, re, unicodedata
@@ -354,14 +354,15 @@ def text_digest(
     key = normalize_text(text).encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8, key=str(seed).encode()).digest(), "big")
 
-def split_of_digest(
-    digest: int, # from `text_digest`
+def hash_split(
+    digests, # (rows,), from `text_digest`
     validation: float = .1, # share of rows for validation
     test: float = .1, # share of rows for test
-) -> str: # train, validation or test
-    "The split of a row, from its digest alone."
-    u = digest / 2**64
-    return "test" if u < test else "validation" if u < test + validation else "train"
+): # int8 (rows,), place in `SPLITS`
+    "The split of each row, from its own digest alone."
+    import numpy as np
+    at = np.asarray(digests, np.uint64) / 2**64
+    return np.where(at < test, 2, np.where(at < test + validation, 1, 0)).astype(np.int8)
 
 # %% ../../nbs/10_data.ipynb #ae141a68
 @dataclass

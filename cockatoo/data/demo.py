@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['LABELS', 'WORDS', 'SCAM', 'VIOLENCE', 'PERSONAL', 'HATE', 'CRUDE', 'JAILBREAK', 'PLAIN', 'GRAMMAR', 'SHARE',
            'COMPANY', 'ROWS', 'FLIPPED', 'HELD', 'EXAMPLES', 'words', 'sentences', 'fill', 'type_out', 'make_row',
-           'moderation', 'source', 'write_demo']
+           'unique_rows', 'moderation', 'generated_source', 'source', 'write_demo']
 
-# %% ../../nbs/16_data.demo.ipynb #0d0880f0
+# %% ../../nbs/16_data.demo.ipynb #4e5b1fad
 import json, random, re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from .core import SPLITS, Source, rows_source
 
@@ -344,36 +345,51 @@ def make_row(
 ROWS = (4000, 800, 800) # train, validation, test
 FLIPPED = .03 # share of training and validation rows with one wrong label
 HELD = (0., .4, .6) # how often the splits use what no other split has
-def moderation(
-    rows: int | tuple[int, int, int] = ROWS, # rows of train, validation and test; or of all, in the same proportion
-    seed: int = 42, # another seed, another data set
-) -> dict[str, list[dict]]: # split -> rows with `text` and `labels`
-    "The generated moderation data set: the same on every machine."
+def unique_rows(
+    make, # (random.Random, tier) -> a row with `text`, and perhaps `image`
+    rows: int | tuple[int, int, int], # rows of train, validation and test; or of all, in the same proportion
+    seed: int, # another seed, other rows
+) -> dict[str, list[dict]]: # split -> rows, no two of them alike; more rows leave the first ones as they are
+    "Rows that depend on the seed and their place alone."
     if isinstance(rows, int): rows = (rows - 2 * (rows // 7), rows // 7, rows // 7)
     seen, made = set(), {}
     for tier, (split, count) in enumerate(zip(SPLITS, rows)):
         made[split] = []
         for i in range(count):
             attempt, key = 0, None
-            while key is None or key in seen: # the grammar has some 10^9 texts without counting noise
-                rng = random.Random(f"{seed}/{split}/{i}/{attempt}")
-                row = make_row(rng, tier, HELD[tier])
-                attempt, key = attempt + 1, " ".join(row["text"].casefold().split())
+            while key is None or key in seen:
+                row = make(random.Random(f"{seed}/{split}/{i}/{attempt}"), tier)
+                attempt, key = attempt + 1, (" ".join(row["text"].casefold().split()), row.get("image"))
             seen.add(key)
-            if split != "test" and rng.random() < FLIPPED:
-                wrong = {rng.choice(LABELS)} ^ set(row["labels"])
-                row["labels"] = [name for name in LABELS if name in wrong]
             made[split].append(row)
     return made
 
-# %% ../../nbs/16_data.demo.ipynb #b523495c
+def moderation(
+    rows: int | tuple[int, int, int] = ROWS, # rows of train, validation and test; or of all, in the same proportion
+    seed: int = 42, # another seed, another data set
+) -> dict[str, list[dict]]: # split -> rows with `text` and `labels`
+    "The generated moderation data set: the same on every machine."
+    def make(rng, tier):
+        row = make_row(rng, tier, HELD[tier])
+        if SPLITS[tier] != "test" and rng.random() < FLIPPED:
+            wrong = {rng.choice(LABELS)} ^ set(row["labels"])
+            row["labels"] = [name for name in LABELS if name in wrong]
+        return row
+    return unique_rows(make, rows, seed)
+
+# %% ../../nbs/16_data.demo.ipynb #e992b296
+def generated_source(
+    name: str, # what `data.source` says
+    make, # without arguments -> {split: rows}; called once, when the first row is wanted
+    labels, # label names in order
+) -> Source:
+    "Generated rows as a source."
+    made = cache(make)
+    return rows_source(name, {split: lambda split=split: made()[split] for split in SPLITS}, labels)
+
 def source() -> Source:
     "The demo data set as a source, reached as `data.source=demo`."
-    made = []
-    def rows(split):
-        if not made: made.append(moderation())
-        return made[0][split]
-    return rows_source("demo", {split: lambda split=split: rows(split) for split in SPLITS}, LABELS)
+    return generated_source("demo", moderation, LABELS)
 
 def write_demo(
     folder, # written to; made if it is not there

@@ -6,11 +6,11 @@
 __all__ = ['WEAPONS', 'HARMLESS', 'LABELS', 'SENTENCES', 'KINDS', 'ROWS', 'HELD', 'draw', 'make_row', 'posts', 'source',
            'write_demo_images']
 
-# %% ../../nbs/16_data.demo_images.ipynb #f4a0b25c
+# %% ../../nbs/16_data.demo_images.ipynb #f76f49be
 import io, json, math, random
 from pathlib import Path
-from .core import SPLITS, Source, rows_source
-from .demo import GRAMMAR, fill, sentences, type_out
+from .core import Source
+from .demo import GRAMMAR, fill, generated_source, sentences, type_out, unique_rows
 
 # %% ../../nbs/16_data.demo_images.ipynb #11c50f79
 def _bar(colour, width, bottom, top):
@@ -113,27 +113,12 @@ def posts(
     seed: int = 42, # another seed, another data set
 ) -> dict[str, list[dict]]: # split -> rows with `text`, `image` and `labels`
     "The generated posts: the same pixels, words and labels each time."
-    if isinstance(rows, int): rows = (rows - 2 * (rows // 7), rows // 7, rows // 7)
-    seen, made = set(), {}
-    for tier, (split, count) in enumerate(zip(SPLITS, rows)):
-        made[split] = []
-        for i in range(count):
-            attempt, key = 0, None
-            while key is None or key in seen:
-                row = make_row(random.Random(f"{seed}/{split}/{i}/{attempt}"), tier, HELD[tier])
-                attempt, key = attempt + 1, (" ".join(row["text"].casefold().split()), row["image"])
-            seen.add(key)
-            made[split].append(row)
-    return made
+    return unique_rows(make_row, rows, seed)
 
-# %% ../../nbs/16_data.demo_images.ipynb #2fffdbc6
+# %% ../../nbs/16_data.demo_images.ipynb #8dfe2169
 def source() -> Source:
     "The posts as a source, reached as `data.source=demo-images`."
-    made = []
-    def rows(split):
-        if not made: made.append(posts())
-        return made[0][split]
-    return rows_source("demo-images", {split: lambda split=split: rows(split) for split in SPLITS}, LABELS)
+    return generated_source("demo-images", posts, LABELS)
 
 def write_demo_images(
     folder, # written to; made if it is not there

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from .balance import resample, resampled
 from .cache import cache_root, read_arrow, work_folder, write_arrow
-from .core import SPLITS, data_error, open_source
+from .core import SPLITS, data_error, hash_split, open_source
 from .images import ImageChecks, inspect_image
 from .labels import LabelSpace
 from .quality import (REASONS, comparable_texts, count_duplicates, dedupe, find_duplicates,
@@ -92,13 +92,10 @@ def _assign(reading, settings, targets, mask):
     digests, groups = (np.frombuffer(values, np.uint64) for values in (reading.digests, reading.groups))
     decides = np.where(groups > 0, groups, digests)
     for number, shares in enumerate(reading.cuts):
-        cut, test, validation = split == -1 - number, shares.get("test", 0.), shares.get("validation", 0.)
+        cut, seed = split == -1 - number, settings.split_seed
         if settings.split_method == "hash":
-            at = decides[cut] / 2**64
-            split[cut] = np.where(at < test, 2, np.where(at < test + validation, 1, 0))
-        else:
-            seed = settings.split_seed
-            split[cut] = stratified_split(targets[cut], mask[cut], shares, seed, digests[cut], decides[cut])
+            split[cut] = hash_split(decides[cut], shares.get("validation", 0.), shares.get("test", 0.))
+        else: split[cut] = stratified_split(targets[cut], mask[cut], shares, seed, digests[cut], decides[cut])
     return split
 
 # %% ../../nbs/15_data.text.ipynb #d4e68caa

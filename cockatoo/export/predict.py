@@ -5,13 +5,14 @@
 # %% auto #0
 __all__ = ['WINDOWS', 'check_texts', 'Predictor', 'text_windows', 'scores', 'predict']
 
-# %% ../../nbs/52_export.predict.ipynb #2ddc6f33
+# %% ../../nbs/52_export.predict.ipynb #16eade6e
 import importlib
 import json
 from pathlib import Path
 
 import numpy as np
 
+from ..data.cache import token_rows
 from ..data.images import image_fault, image_reference
 from ..data.labels import LabelSpace
 from ..metrics import Thresholds, apply, probabilities
@@ -99,8 +100,7 @@ def text_windows(
     max_length:int, # Longest window in tokens, special tokens included
 )->tuple: # `(pieces of the texts, number of the text that each comes from)`
     "Cut texts into windows that overlap by a quarter; a short text is one window."
-    lengths = [len(row) for row in tokenizer(texts, truncation=False, verbose=False)["input_ids"]] if texts else []
-    pieces, owner = [], []
+    lengths, pieces, owner = token_rows(tokenizer, texts, max_length)[1], [], []
     for i, (text, length) in enumerate(zip(texts, lengths)):
         if length <= max_length: pieces.append(text); owner.append(i); continue
         made = tokenizer(text, truncation=True, max_length=max_length - 2, stride=(max_length - 2) // 4,

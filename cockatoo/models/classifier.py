@@ -102,14 +102,18 @@ def load(
     say=_log.warning, # Called with one line on what is new in the model
 )->tuple: # `(model, tokenizer)`: float32, on the CPU, in evaluation mode
     "A classifier for `labels`, ready to be trained; `CheckpointError` or `ConfigError` in one line if it cannot be."
-    names = list(labels)
+    return _ready(config, labels, _fresh, texts) if config.size == "tiny" else _ready(config, labels, _pretrained, say)
+
+def _ready(config, labels, make, last):
+    "What `make` gives for the labels, drawn from the seed, checked and frozen as the configuration says."
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.training.seed)
-        model, tokenizer = _fresh(config, names, texts) if config.size == "tiny" else _pretrained(config, names, say)
+        model, processor = make(config, list(labels), last)
     check_lengths(config.model, model)
     freeze(model, config.model.freeze_embeddings, config.model.frozen_layers)
+    tokenizer = getattr(processor, "tokenizer", processor)
     tokenizer.model_max_length, tokenizer.padding_side = config.model.inference_max_length, "right"
-    return model.float().eval(), tokenizer
+    return model.float().eval(), processor
 
 # %% ../../nbs/21_models.classifier.ipynb #972faabb
 def reload(

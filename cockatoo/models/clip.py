@@ -23,8 +23,8 @@ from transformers.models.clip.modeling_clip import CLIPPreTrainedModel
 from ..data.core import TextCollator
 from ..data.images import image_reference, open_image
 from ..data.labels import LabelSpace
-from .classifier import _describe, _renew_output, check_lengths, length_batches, token_ids
-from .core import (check_attention, check_loaded, find_checkpoint, freeze, learn_pieces, loading,
+from .classifier import _describe, _ready, _renew_output, length_batches, token_ids
+from .core import (check_attention, check_loaded, find_checkpoint, learn_pieces, loading,
                                   local_checkpoint)
 from ..registry import CheckpointError, ConfigError, DataError
 
@@ -161,16 +161,10 @@ def load(
     say=_log.warning, # Called with one line on what is new in the model
 )->tuple: # `(model, processor)`: float32, on the CPU, in evaluation mode; the tokenizer is `processor.tokenizer`
     "A classifier for `labels`, ready to be trained; `CheckpointError` or `ConfigError` in one line if it cannot be."
-    names = list(labels)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(config.training.seed)
-        model, processor = _fresh(config, names, texts) if config.size == "tiny" else _pretrained(config, names, say)
-    check_lengths(config.model, model)
-    freeze(model, config.model.freeze_embeddings, config.model.frozen_layers)
+    model, processor = _ready(config, labels, *((_fresh, texts) if config.size == "tiny" else (_pretrained, say)))
     model.clip.logit_scale.requires_grad_(False)
     _agree(processor, model)
-    processor.tokenizer.model_max_length, processor.tokenizer.padding_side = config.model.inference_max_length, "right"
-    return model.float().eval(), processor
+    return model, processor
 
 def _agree(processor, model):
     "Pictures must arrive in the size that the model was built for."
