@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['LABELS', 'WORDS', 'SCAM', 'VIOLENCE', 'PERSONAL', 'HATE', 'CRUDE', 'JAILBREAK', 'PLAIN', 'GRAMMAR', 'SHARE',
            'COMPANY', 'ROWS', 'FLIPPED', 'HELD', 'EXAMPLES', 'words', 'sentences', 'fill', 'type_out', 'make_row',
-           'unique_rows', 'moderation', 'generated_source', 'source', 'write_demo']
+           'moderation', 'source', 'write_demo']
 
-# %% ../../nbs/16_data.demo.ipynb #4e5b1fad
+# %% ../../nbs/16_data.demo.ipynb #d9832b22
 import json, random, re
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from .core import SPLITS, Source, rows_source
+from .core import SPLITS, Source
+from .generated import generated_source, unique_rows
 
 # %% ../../nbs/16_data.demo.ipynb #f2e0d955
 def words(
@@ -345,25 +345,6 @@ def make_row(
 ROWS = (4000, 800, 800) # train, validation, test
 FLIPPED = .03 # share of training and validation rows with one wrong label
 HELD = (0., .4, .6) # how often the splits use what no other split has
-def unique_rows(
-    make, # (random.Random, tier) -> a row with `text`, and perhaps `image`
-    rows: int | tuple[int, int, int], # rows of train, validation and test; or of all, in the same proportion
-    seed: int, # another seed, other rows
-) -> dict[str, list[dict]]: # split -> rows, no two of them alike; more rows leave the first ones as they are
-    "Rows that depend on the seed and their place alone."
-    if isinstance(rows, int): rows = (rows - 2 * (rows // 7), rows // 7, rows // 7)
-    seen, made = set(), {}
-    for tier, (split, count) in enumerate(zip(SPLITS, rows)):
-        made[split] = []
-        for i in range(count):
-            attempt, key = 0, None
-            while key is None or key in seen:
-                row = make(random.Random(f"{seed}/{split}/{i}/{attempt}"), tier)
-                attempt, key = attempt + 1, (" ".join(row["text"].casefold().split()), row.get("image"))
-            seen.add(key)
-            made[split].append(row)
-    return made
-
 def moderation(
     rows: int | tuple[int, int, int] = ROWS, # rows of train, validation and test; or of all, in the same proportion
     seed: int = 42, # another seed, another data set
@@ -377,16 +358,7 @@ def moderation(
         return row
     return unique_rows(make, rows, seed)
 
-# %% ../../nbs/16_data.demo.ipynb #e992b296
-def generated_source(
-    name: str, # what `data.source` says
-    make, # without arguments -> {split: rows}; called once, when the first row is wanted
-    labels, # label names in order
-) -> Source:
-    "Generated rows as a source."
-    made = cache(make)
-    return rows_source(name, {split: lambda split=split: made()[split] for split in SPLITS}, labels)
-
+# %% ../../nbs/16_data.demo.ipynb #54ade97e
 def source() -> Source:
     "The demo data set as a source, reached as `data.source=demo`."
     return generated_source("demo", moderation, LABELS)

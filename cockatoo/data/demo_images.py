@@ -6,11 +6,12 @@
 __all__ = ['WEAPONS', 'HARMLESS', 'LABELS', 'SENTENCES', 'KINDS', 'ROWS', 'HELD', 'draw', 'make_row', 'posts', 'source',
            'write_demo_images']
 
-# %% ../../nbs/16_data.demo_images.ipynb #f76f49be
+# %% ../../nbs/16_data.demo_images.ipynb #790349ea
 import io, json, math, random
 from pathlib import Path
 from .core import Source
-from .demo import GRAMMAR, fill, generated_source, sentences, type_out, unique_rows
+from .demo import GRAMMAR, fill, sentences, type_out
+from .generated import generated_source, unique_rows
 
 # %% ../../nbs/16_data.demo_images.ipynb #11c50f79
 def _bar(colour, width, bottom, top):
