@@ -6,10 +6,12 @@ __version__ = "0.1.0"
 _HOME = {
     "registry": "ModelType ModelSpec register spec specs CockatooError ConfigError DataError CheckpointError",
     "config": "Config resolve",
-    "hardware": "doctor",
+    "checkup": "doctor",
     "train": "train",
     "train.core": "Run",
     "train.stages": "evaluate",
+    "train.compare": "compare",
+    "train.search": "search",
     "export.predict": "Predictor",
     "panels": "studio",
 }

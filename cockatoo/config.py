@@ -19,7 +19,7 @@ from .registry import ConfigError, ModelType, spec, unknown
 from .settings import (
     SECTIONS, CacheSettings, CaptionerSettings, ComputeSettings, CorporaSettings, CurriculumSettings, DataSettings,
     DecoderSettings, EmbeddingSettings, GenerationSettings, LatentSettings, LoraSettings, LossSettings, ModelSettings,
-    Settings, StageSettings, ThresholdSettings, TokenizerSettings, TrainingSettings, fields_table)
+    Settings, StageSettings, TelemetrySettings, ThresholdSettings, TokenizerSettings, TrainingSettings, fields_table)
 from .names import OLD_NAMES, REFERENCE_NAMES
 
 # %% ../nbs/01_config.ipynb #a0a31dc7
@@ -161,6 +161,7 @@ class Config(BaseModel):
     corpora: CorporaSettings | None = None
     cache: CacheSettings | None = None
     compute: ComputeSettings | None = None
+    telemetry: TelemetrySettings | None = None
     _history: dict = PrivateAttr(default_factory=dict) # path -> [(layer, reason, value), ...]; the last one holds
     _notes: tuple = PrivateAttr(default=())
 

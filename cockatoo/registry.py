@@ -48,11 +48,11 @@ def _longest(tokens, model):
 
 _ALL_ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flex_attention")
 
-# %% ../nbs/00_registry.ipynb #0bcda5c6
+# %% ../nbs/00_registry.ipynb #0c3e639a
 _CLASSIFIER = dict(family="classifier", default_size="base",
-                   sections=("model", "data", "training", "loss", "thresholds"))
-_BUILD_CLASSIFIER = {"data": "cockatoo.data.text:load_data", "train": "cockatoo.train.stages:ClassifierTraining",
-                     "evaluate": "cockatoo.train.stages:evaluate_classifier",
+                   sections=("model", "data", "training", "loss", "thresholds", "compute", "telemetry"))
+_BUILD_CLASSIFIER = {"data": "cockatoo.data.text:load_data", "train": "cockatoo.train.classifier:ClassifierTraining",
+                     "evaluate": "cockatoo.train.classifier:evaluate_classifier",
                      "predict": "cockatoo.export.predict:Predictor", "card": "cockatoo.export.core:model_card"}
 def _built_by(module):
     "What a module of a model floor gives: the model new and finished, its batches, its scores."
@@ -126,6 +126,7 @@ register(ModelSpec(
         ("ModernBERT-large needs much memory; 12 x 8 rows make an effective batch of 96",
          {"training.batch_size": 8, "training.gradient_accumulation_steps": 12}),
         ("a large pretrained model wants small steps", {"training.learning_rate": 1e-5}),
+        ("its rows are packed, so that padding costs nothing; the same numbers to rounding", {"model.unpad": True}),
         ("trades time for the memory of 28 layers of activations", {"training.gradient_checkpointing": True}),
         ("lower layers hold general knowledge and should move less", {"training.layerwise_learning_rate_decay": .9})),
     errata=_E000 + _FP16 + _errata("000", """

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Attention', 'Weighting', 'SECTIONS', 'Settings', 'ModelSettings', 'DataSettings', 'TrainingSettings', 'LossSettings',
-           'ThresholdSettings', 'EmbeddingSettings', 'ComputeSettings', 'CaptionerSettings', 'LoraSettings',
-           'GenerationSettings', 'DecoderSettings', 'TokenizerSettings', 'CurriculumSettings', 'LatentSettings',
-           'StageSettings', 'CorporaSettings', 'CacheSettings', 'fields_table']
+           'ThresholdSettings', 'EmbeddingSettings', 'ComputeSettings', 'TelemetrySettings', 'CaptionerSettings',
+           'LoraSettings', 'GenerationSettings', 'DecoderSettings', 'TokenizerSettings', 'CurriculumSettings',
+           'LatentSettings', 'StageSettings', 'CorporaSettings', 'CacheSettings', 'fields_table']
 
 # %% ../nbs/00_settings.ipynb #8c296fb6
 from typing import Literal
@@ -39,6 +39,7 @@ class ModelSettings(Settings):
     dropout: float | None = _set(None, "Dropout of the encoder; empty keeps the checkpoint's own", ge=0, lt=1)
     freeze_embeddings: bool = _set(False, "Keep the embedding table as it is?")
     frozen_layers: int = _set(0, "Number of lowest layers that are not trained", "layers", ge=0)
+    unpad: bool = _set(False, "Pack rows without padding, for an architecture that can (ModernBERT)?")
     projection_dim: int | None = _set(None, "Width of the shared text and image space (CLIP)", ge=1)
 
 # %% ../nbs/00_settings.ipynb #9f35ad92
@@ -75,6 +76,8 @@ class TrainingSettings(Settings):
     batch_size: int = _set(32, "Rows that pass through the model together", "rows", ge=1)
     eval_batch_size: int = _set(64, "Rows together in evaluation", "rows", ge=1)
     gradient_accumulation_steps: int = _set(1, "Batches that make one step of the optimiser", "batches", ge=1)
+    max_batch_tokens: int | None = _set(
+        None, "Most tokens of a batch, padding included; batch_size then says nothing", "tokens", ge=16)
     num_epochs: int = _set(3, "Passes over the training rows", "epochs", ge=1)
     learning_rate: float = _set(2e-5, "Peak size of a step", gt=0, le=1)
     weight_decay: float = _set(.01, "Decoupled decay of weight matrices; biases and norms have none", ge=0, le=1)
@@ -90,6 +93,7 @@ class TrainingSettings(Settings):
     gradient_checkpointing: bool = _set(False, "Recompute activations instead of keeping them?")
     group_by_length: bool = _set(True, "Make batches of rows of similar length?")
     seed: int = _set(42, "Seed of weights, order and dropout", ge=0)
+    full_determinism: bool = _set(False, "Only algorithms that give the same bits each time, even if slower?")
     eval_strategy: Literal["epoch", "steps", "no"] = _set("epoch", "When to evaluate")
     eval_steps: int | None = _set(None, "Steps between evaluations, for the strategy `steps`", "steps", ge=1)
     save_steps: int | None = _set(None, "Steps between checkpoints; empty: with each evaluation", "steps", ge=1)
@@ -98,16 +102,18 @@ class TrainingSettings(Settings):
     save_total_limit: int = _set(2, "Checkpoints kept on disk", "checkpoints", ge=1)
     logging_steps: int = _set(12, "Steps between two lines of the log", "steps", ge=1)
 
-# %% ../nbs/00_settings.ipynb #e5439fe9
+# %% ../nbs/00_settings.ipynb #7d76df71
 Weighting = Literal["none", "inverse_frequency", "effective_number", "square_root"]
 
 class LossSettings(Settings):
     "The loss of a classifier."
-    name: Literal["asl", "bce"] = _set("asl", "Asymmetric loss, or binary cross-entropy")
+    name: Literal["asl", "bce", "focal"] = _set("asl", "Asymmetric loss, binary cross-entropy, or focal loss")
     gamma_neg: float = _set(4.0, "Focusing of negatives: how much easy ones are quieted", ge=0)
     gamma_pos: float = _set(1.0, "Focusing of positives", ge=0)
     clip: float = _set(.05, "Probability below which a negative counts as learned", ge=0, lt=1)
     detach_weight: bool = _set(True, "Keep the gradient out of the focusing weight?")
+    focal_gamma: float = _set(2.0, "Focusing of the focal loss, positives and negatives alike", ge=0)
+    focal_alpha: float | None = _set(None, "Its weight of positives, and 1 - alpha of negatives; empty: 1", gt=0, lt=1)
     pos_weight: Weighting = _set("none", "Weight of the positives of each label, for a loss that takes it (bce)")
     class_weights: Weighting = _set("none", "Weight of each label, positives and negatives alike")
     max_weight: float = _set(10., "Largest such weight", ge=1)
@@ -116,6 +122,10 @@ class ThresholdSettings(Settings):
     "How probabilities become decisions."
     method: Literal["f1", "fixed"] = _set("f1", "Best F1 of each label on validation, or one fixed number")
     fixed: float = _set(.5, "The number, for the method `fixed`", gt=0, lt=1)
+    min_precision: float | None = _set(None, "For the method `f1`: least precision on validation", gt=0, lt=1)
+    calibration: Literal["none", "temperature", "label_temperature", "platt"] = _set(
+        "none", "Fitted on validation: one divisor of the logits, one a label, or one and a shift a label")
+    bootstrap_resamples: int = _set(1000, "Draws behind the 95 % intervals of metrics and thresholds (0: none)", ge=0)
 
 # %% ../nbs/00_settings.ipynb #1c94fc10
 class EmbeddingSettings(Settings):
@@ -136,6 +146,13 @@ class ComputeSettings(Settings):
     compile: bool = _set(False, "Compile the model with torch.compile?")
     compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = _set("reduce-overhead", "Aim of compiling")
     prefetch_factor: int = _set(4, "Batches that each worker prepares ahead", "batches", ge=1)
+
+class TelemetrySettings(Settings):
+    "Who else is told about a run."
+    training_url: str | None = _set(None, "Each line of the log about training is posted here as JSON")
+    validation_url: str | None = _set(None, "And each evaluation here")
+    timeout: float = _set(5.0, "How long an answer is waited for, in the background", "seconds", gt=0, le=300)
+    tensorboard: bool = _set(False, "Write events for TensorBoard into the run's folder?")
 
 # %% ../nbs/00_settings.ipynb #39a80256
 class CaptionerSettings(Settings):
@@ -292,7 +309,7 @@ SECTIONS = {
     "lora": LoraSettings, "generation": GenerationSettings, "decoder": DecoderSettings,
     "curriculum": CurriculumSettings, "tokenizer": TokenizerSettings, "latent": LatentSettings,
     "stages": StageSettings, "corpora": CorporaSettings,
-    "cache": CacheSettings, "compute": ComputeSettings}
+    "cache": CacheSettings, "compute": ComputeSettings, "telemetry": TelemetrySettings}
 
 # %% ../nbs/00_settings.ipynb #4b20a8b1
 def fields_table(

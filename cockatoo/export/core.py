@@ -59,9 +59,12 @@ def _table(head, rows):
 def results_table(
     metrics:dict, # `metrics.json`: split -> report
 )->str: # Markdown
-    "Each figure of each split."
+    "Each figure of each split, with its 95 % interval in brackets where one was computed."
+    def cell(report, name):
+        value, interval = report.get(name), report.get("intervals", {}).get(name)
+        return f"{value:.3f} ({interval[0]:.3f}–{interval[1]:.3f})" if value is not None and interval else value
     names = [n for n, v in next(iter(metrics.values())).items() if isinstance(v, float) or v is None]
-    return _table(["", *metrics], [[f"`{n}`", *(report.get(n) for report in metrics.values())] for n in names])
+    return _table(["", *metrics], [[f"`{n}`", *(cell(report, n) for report in metrics.values())] for n in names])
 
 def label_table(
     report:dict, # One split of `metrics.json`

@@ -214,7 +214,7 @@ def collator(
 def score(
     model, # A classifier
     tokenizer, # Its tokenizer
-    texts, # Strings, any number of them, or a data set with a column `text`
+    texts, # Strings, any number of them, or a data set with a column `text` or, tokenised already, `input_ids`
     max_length:int, # Longest text in tokens; longer ones are cut, and the number of cut texts is said
     batch_size:int=64, # Most rows in a batch
     device=None, # Where to compute; `None`: where the model is
@@ -222,8 +222,11 @@ def score(
     say=_log.warning, # Called with one line if texts were cut
 )->np.ndarray: # `(rows, labels)` float32 logits, in the order of `texts`
     "Score texts, so that a text gets the same logits in any company."
-    texts = list(texts["text"] if hasattr(texts, "column_names") else texts)
-    rows, cut = token_ids(tokenizer, texts, max_length)
+    columns = getattr(texts, "column_names", ())
+    if "input_ids" in columns: rows, cut = texts["input_ids"][:], 0
+    else:
+        texts = list(texts["text"] if columns else texts)
+        rows, cut = token_ids(tokenizer, texts, max_length)
     if cut: say(f"{cut} of {len(texts)} texts are longer than {max_length} tokens and were cut")
     if device is not None: model.to(device)
     return score_ids(model, rows, tokenizer.pad_token_id, batch_size, progress)

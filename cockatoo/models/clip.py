@@ -243,7 +243,7 @@ class _Batches(torch.utils.data.Dataset):
 def score(
     model, # A classifier
     processor, # Its processor
-    dataset, # A `datasets.Dataset` with a column `text` and perhaps `image`, or strings
+    dataset, # A `datasets.Dataset` with a column `text` or `input_ids`, and perhaps `image`; or strings
     max_length:int, # Longest text in tokens; longer ones are cut, and the number of cut texts is said
     batch_size:int=64, # Most rows in a batch
     device=None, # Where to compute; `None`: where the model is
@@ -253,8 +253,10 @@ def score(
 )->np.ndarray: # `(rows, labels)` float32 logits, in the order of `dataset`
     "Score posts, so that a post gets the same logits in any company."
     columns = getattr(dataset, "column_names", ())
-    texts = [text or "" for text in (dataset["text"] if columns else dataset)]
-    ids, cut = token_ids(processor.tokenizer, texts, max_length)
+    if "input_ids" in columns: ids, cut = dataset["input_ids"][:], 0
+    else:
+        texts = [text or "" for text in (dataset["text"] if columns else dataset)]
+        ids, cut = token_ids(processor.tokenizer, texts, max_length)
     if cut: say(f"{cut} of {len(texts)} texts are longer than {max_length} tokens and were cut")
     if device is not None: model.to(device)
     batches = length_batches([len(row) for row in ids], batch_size)

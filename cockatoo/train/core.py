@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMPLETE', 'write_atomic', 'write_json', 'Run', 'process_alive', 'seal_checkpoint', 'is_complete', 'TrainingMethods',
-           'EpochSampler', 'without_bars', 'trainer_class', 'training_arguments', 'make_trainer']
+           'without_bars', 'trainer_class', 'training_arguments', 'make_trainer']
 
 # %% ../../nbs/40_train.ipynb #6e8d1fa0
 import json
@@ -20,7 +20,10 @@ import torch
 from fastcore.basics import patch
 
 from ..config import Config
-from ..registry import CockatooError, ConfigError
+from ..registry import CockatooError
+from .batches import StepBatches
+from .memory import Pieces
+from .processes import process_count
 
 # %% ../../nbs/40_train.ipynb #564f6eec
 def write_atomic(
@@ -76,10 +79,10 @@ class Run:
         what = f"it is {self.status} and has no {name} yet" if self.log_file.exists() else f"no {name} there"
         raise CockatooError(f"{self.path}: not a finished run ({what})")
 
-# %% ../../nbs/40_train.ipynb #a2068a6d
+# %% ../../nbs/40_train.ipynb #c0deb44b
 @patch
 def append_log(self: Run,
-    event: str,  # What happened: start, train, evaluate, checkpoint, end, error
+    event: str,  # What happened: start, train, evaluate, memory, calibrate, telemetry, end, error
     **fields,  # Anything JSON can hold
 ):
     "Append one line to log.jsonl and flush it."
@@ -104,8 +107,17 @@ def log(self: Run) -> list:  # [{"event": …, "time": …, …}], oldest first
 def last(self: Run,
     event: str,  # The kind of line wanted
 ):  # The line, or None
-    "The latest line of one kind."
-    return next((line for line in reversed(self.log()) if line["event"] == event), None)
+    "The latest line of one kind, looked for from the end: a log may be long, and a bar asks at each line."
+    size, block = self.log_file.stat().st_size if self.log_file.exists() else 0, 1 << 15
+    while size:
+        with open(self.log_file, "rb") as f:
+            f.seek(max(0, size - block)); lines = f.read(block).split(b"\n")
+        for text in reversed(lines if block >= size else lines[1:]):
+            try: line = json.loads(text)
+            except ValueError: continue
+            if line["event"] == event: return line
+        if block >= size: break
+        block *= 8
 
 # %% ../../nbs/40_train.ipynb #0ab1bf30
 def process_alive(
@@ -172,6 +184,7 @@ class TrainingMethods:
     loss_is_scaled_for_ga = True    # our loss is divided by the labels of the whole step, not of one micro-batch
     rows, grad_norm = (), None      # row ids of the current step; norm of its gradient before clipping
     step_loss = 0.0                 # loss of the current step so far
+    max_batch_tokens = None         # a batch is cut by tokens, not by rows
 
     def hand_in(self,
         loss,  # Callable (logits, targets, mask, reduction="sum") -> scalar
@@ -182,40 +195,25 @@ class TrainingMethods:
         self.loss, self.optimizer_factory, self.evaluation = loss, optimizer, evaluation
         return self
 
-# %% ../../nbs/40_train.ipynb #84476883
-class EpochSampler(torch.utils.data.Sampler):
-    "Row indices of one epoch, shuffled by `(seed, epoch)`, steps of similar length together."
-    def __init__(self,
-        lengths,  # Tokens of each row
-        step: int,  # Rows of one optimiser step on this machine
-        seed: int,  # Same seed and epoch, same order
-        group: bool = True,  # Put rows of similar length into a step? Otherwise: a plain shuffle
-    ):
-        self.lengths, self.step, self.seed, self.group, self.epoch = np.asarray(lengths), step, seed, group, 0
-
-    def __len__(self): return len(self.lengths)
-
-    def __iter__(self):
-        random = np.random.default_rng((self.seed, self.epoch))
-        order = random.permutation(len(self.lengths))
-        if not self.group: return iter(order.tolist())
-        stretches = [order[i:i + 50 * self.step] for i in range(0, len(order), 50 * self.step)]
-        ordered = [i for s in stretches for i in s[np.argsort(-self.lengths[s], kind="stable")].tolist()]
-        steps = [ordered[i:i + self.step] for i in range(0, len(ordered), self.step)]
-        random.shuffle(full := [s for s in steps if len(s) == self.step])
-        return iter([i for s in [*full, *(s for s in steps if len(s) < self.step)] for i in s])
-
+# %% ../../nbs/40_train.ipynb #e21042a1
 @patch
-def _get_train_sampler(self: TrainingMethods, train_dataset=None):
-    "Our sampler; the stock one draws from the global random state."
-    t = self.args; dataset = self.train_dataset if train_dataset is None else train_dataset
-    self.order = EpochSampler(dataset["length"], t.train_batch_size * t.gradient_accumulation_steps, t.data_seed,
-                              t.train_sampling_strategy == "group_by_length")
-    return self.order
+def get_train_dataloader(self: TrainingMethods):
+    "Batches in the order of `StepBatches`, the share of this process."
+    t, rows = self.args, self.train_dataset
+    lengths = rows.select_columns(["length"]).with_format("numpy")["length"][:]
+    self.order = StepBatches(lengths, t.train_batch_size, t.gradient_accumulation_steps, t.data_seed,
+                             t.train_sampling_strategy == "group_by_length", self.max_batch_tokens, t.process_index,
+                             t.world_size)
+    loader = self.accelerator.prepare(torch.utils.data.DataLoader(
+        rows, batch_sampler=self.order, collate_fn=self.data_collator, num_workers=t.dataloader_num_workers,
+        pin_memory=t.dataloader_pin_memory, prefetch_factor=t.dataloader_prefetch_factor))
+    shared = loader.batch_sampler
+    if shared is not self.order: shared.num_processes, shared.process_index = 1, 0  # or accelerate would share again
+    return loader
 
 @patch
 def _run_epoch(self: TrainingMethods, *args, epoch, **kwargs):
-    "Tell the sampler the epoch, also after a restart, then train it as stock does."
+    "Tell the batches the epoch, also after a restart, then train it as stock does."
     self.order.epoch = epoch
     return super(TrainingMethods, self)._run_epoch(*args, epoch=epoch, **kwargs)
 
@@ -238,6 +236,11 @@ def compute_loss(self: TrainingMethods, model, inputs, return_outputs=False, num
     self.step_loss = self.step_loss + loss.detach()
     loss = loss * self.accelerator.num_processes    # processes are averaged afterwards, and this is a sum already
     return (loss, outputs) if return_outputs else loss
+
+@patch
+def restart_step(self: TrainingMethods):
+    "The step is computed again, in smaller pieces: its loss starts from nothing."
+    self.step_loss = 0.0
 
 # %% ../../nbs/40_train.ipynb #31f10391
 @patch
@@ -303,6 +306,7 @@ def without_bars():
 def _save_checkpoint(self: TrainingMethods, model, trial):
     "Save as stock does, without pickled arguments, then seal, then remove what is no longer needed."
     with without_bars(): super(TrainingMethods, self)._save_checkpoint(model, trial)
+    self.accelerator.wait_for_everyone()    # each process has written its random state
     if not self.args.should_save: return
     root = Path(self.args.output_dir); new = root/f"checkpoint-{self.state.global_step}"
     (new/"training_args.bin").unlink(missing_ok=True)
@@ -312,12 +316,12 @@ def _save_checkpoint(self: TrainingMethods, model, trial):
     for old in done[:-self.keep_checkpoints]:
         if int(old.name.rpartition("-")[2]) != best: shutil.rmtree(old, ignore_errors=True)
 
-# %% ../../nbs/40_train.ipynb #4c16fc5a
+# %% ../../nbs/40_train.ipynb #9160f6e1
 @cache
 def trainer_class():
-    "`transformers.Trainer` with our `TrainingMethods` in front."
+    "`transformers.Trainer` with our `TrainingMethods` and `Pieces` in front."
     from transformers import Trainer
-    return type("CockatooTrainer", (TrainingMethods, Trainer), {"__doc__": TrainingMethods.__doc__})
+    return type("CockatooTrainer", (TrainingMethods, Pieces, Trainer), {"__doc__": TrainingMethods.__doc__})
 
 # %% ../../nbs/40_train.ipynb #f2d0afaf
 def training_arguments(
@@ -326,7 +330,9 @@ def training_arguments(
 ):  # transformers.TrainingArguments
     "Our settings in the words of transformers 5."
     from transformers import TrainingArguments
-    t, strategy = config.training, config.training.eval_strategy
+    t, strategy, c = config.training, config.training.eval_strategy, config.compute
+    cpu = c is not None and c.device == "cpu" or not _accelerator()
+    workers = config.data.num_workers
     save = {"save_strategy": "steps", "save_steps": t.save_steps} if t.save_steps else {
         "save_strategy": "epoch" if strategy == "no" else strategy, "save_steps": t.eval_steps or 500}
     return TrainingArguments(
@@ -341,8 +347,12 @@ def training_arguments(
         eval_strategy=strategy, eval_steps=t.eval_steps, save_total_limit=None, **save,
         metric_for_best_model=t.metric_for_best_model, greater_is_better=not t.metric_for_best_model.endswith("loss"),
         logging_strategy="steps", logging_steps=t.logging_steps, logging_nan_inf_filter=False, logging_first_step=True,
-        dataloader_num_workers=config.data.num_workers, dataloader_pin_memory=torch.cuda.is_available(),
-        remove_unused_columns=False, disable_tqdm=True, report_to="none", use_cpu=not _accelerator())
+        dataloader_num_workers=workers, dataloader_pin_memory=not cpu and torch.cuda.is_available(),
+        dataloader_prefetch_factor=c.prefetch_factor if c and workers else None,
+        **({"torch_compile": True, "torch_compile_mode": c.compile_mode} if c and c.compile else {}),
+        full_determinism=t.full_determinism, ddp_backend="gloo" if cpu and process_count() > 1 else None,
+        ddp_find_unused_parameters=config.data.image_column is not None,    # a batch may have no picture
+        remove_unused_columns=False, disable_tqdm=True, report_to="none", use_cpu=cpu)
 
 def _accelerator(): return torch.cuda.is_available() or torch.backends.mps.is_available()
 
@@ -364,4 +374,5 @@ def make_trainer(
         data_collator=collate, callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
     trainer.keep_checkpoints = config.training.save_total_limit
+    trainer.max_batch_tokens = config.training.max_batch_tokens
     return trainer.hand_in(loss, optimizer, evaluation)

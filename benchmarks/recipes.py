@@ -1,0 +1,76 @@
+"""Which loss, which rates, which optimiser? One recipe a line, on GoEmotions rows that nothing has seen; every result is kept, the bad ones too.
+
+Rows are set aside as in `goemotions.py`. All recipes start from the same weights, see the same `--samples` rows in the same order and are judged on the same 5,427
+rows, so the difference to the preset has a paired interval. A recipe that is finished is not run again.
+
+    python benchmarks/recipes.py --samples 6000 --output-dir /tmp/recipes
+"""
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from goemotions import HERE, SHARED, carve, machine
+
+FULL = {"model.freeze-embeddings": "false", "model.frozen-layers": 0, "model.dropout": .1, "training.learning-rate": 1e-4}
+RECIPES = {
+    "preset: ASL 4 / 1 / .05, two layers frozen": {},
+    "preset, another seed": {"training.seed": 1},
+    "preset, a third seed": {"training.seed": 2},
+    "binary cross-entropy": {"loss.name": "bce"},
+    "binary cross-entropy, positives weighted by square root": {"loss.name": "bce", "loss.pos-weight": "square_root"},
+    "focal loss, gamma 2, alpha .25": {"loss.name": "focal"},
+    "ASL 2 / 0 / 0": {"loss.gamma-neg": 2, "loss.gamma-pos": 0, "loss.clip": 0},
+    "ASL 4 / 0 / .05": {"loss.gamma-pos": 0},
+    "layer-wise decay .8": {"training.layerwise-learning-rate-decay": .8},
+    "8-bit AdamW": {"training.optimizer": "adamw_8bit"},
+    "nothing frozen, dropout .1, rate 1e-4": FULL,
+    "nothing frozen, the same, layer-wise decay .8": FULL | {"training.layerwise-learning-rate-decay": .8},
+}
+
+
+def main():
+    "Run what is missing; rewrite the table after each recipe."
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=6000, help="training rows (default 6000)")
+    parser.add_argument("--output-dir", required=True, help="folder of the runs")
+    options = parser.parse_args()
+    if not (SHARED / "data/goemotions").exists():
+        sys.exit(f"{SHARED / 'data/goemotions'}: not there; set COCKATOO_SHARED to the folder that holds data/goemotions")
+    from cockatoo.train.compare import compare
+    from cockatoo.train.core import Run
+
+    runs, rows = Path(options.output_dir), []
+    with tempfile.TemporaryDirectory() as folder:
+        carve(SHARED / "data/goemotions", Path(folder))
+        data = runs / "data"
+        if not data.exists():
+            data.parent.mkdir(parents=True, exist_ok=True)
+            Path(folder).rename(data)
+            Path(folder).mkdir()
+    for number, (name, changes) in enumerate(RECIPES.items()):
+        run = Run(runs / f"recipe-{number:02}")
+        if run.status != "finished":
+            settings = {"data.max-samples": options.samples, **changes}
+            words = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
+            subprocess.run([sys.executable, "-m", "cockatoo.cli", "train", "--model-type", "minilm", "--data", str(data), "--output-dir", str(run.path),
+                            "--overwrite", *words], check=True, stdout=subprocess.DEVNULL)
+        test, end = run.metrics["test"], run.last("end")
+        row = {"recipe": name, "changes": {key.replace("-", "_"): value for key, value in changes.items()},
+               **{key: round(test[key], 4) for key in ("f1_macro", "f1_macro_at_0.5", "average_precision_macro", "ece")},
+               "interval": [round(x, 4) for x in test["intervals"]["f1_macro"]], "seconds": end["seconds"]}
+        if number:
+            paired = compare(runs / "recipe-00", run.path, split="test").to_dict()["metrics"]["f1_macro"]
+            row |= {"difference": round(paired["difference"], 4), "difference_interval": [round(x, 4) for x in paired["interval"]],
+                    "exceeds_noise": paired["exceeds_noise"]}
+        rows.append(row)
+        result = {"description": f"GoEmotions, {options.samples:,} training rows, three epochs, thresholds from validation, judged on 5,427 rows set aside",
+                  "machine": machine(), "samples": options.samples, "rows": rows}
+        (HERE / "results/recipes.json").write_text(json.dumps(result, indent=1) + "\n")
+        print(f"{name:60} {row['f1_macro']:.4f} {row['interval']} AP {row['average_precision_macro']:.4f} {row['seconds']:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
