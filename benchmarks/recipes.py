@@ -21,7 +21,8 @@ RECIPES = {
     "preset, a third seed": {"training.seed": 2},
     "binary cross-entropy": {"loss.name": "bce"},
     "binary cross-entropy, positives weighted by square root": {"loss.name": "bce", "loss.pos-weight": "square_root"},
-    "focal loss, gamma 2, alpha .25": {"loss.name": "focal"},
+    "focal loss, gamma 2, both sides alike": {"loss.name": "focal"},
+    "focal loss, gamma 2, alpha .25": {"loss.name": "focal", "loss.focal-alpha": .25},
     "ASL 2 / 0 / 0": {"loss.gamma-neg": 2, "loss.gamma-pos": 0, "loss.clip": 0},
     "ASL 4 / 0 / .05": {"loss.gamma-pos": 0},
     "layer-wise decay .8": {"training.layerwise-learning-rate-decay": .8},
@@ -62,7 +63,8 @@ def main():
                **{key: round(test[key], 4) for key in ("f1_macro", "f1_macro_at_0.5", "average_precision_macro", "ece")},
                "interval": [round(x, 4) for x in test["intervals"]["f1_macro"]], "seconds": end["seconds"]}
         if number:
-            paired = compare(runs / "recipe-00", run.path, split="test").to_dict()["metrics"]["f1_macro"]
+            found = compare(runs / "recipe-00", run.path, split="test").to_dict()["metrics"]
+            paired = next(each for each in found if each["metric"] == "f1_macro")
             row |= {"difference": round(paired["difference"], 4), "difference_interval": [round(x, 4) for x in paired["interval"]],
                     "exceeds_noise": paired["exceeds_noise"]}
         rows.append(row)

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['NEAR_LIMIT', 'METRICS', 'say', 'guarded', 'complaint', 'overview', 'dispatch', 'main', 'run_models', 'run_config',
-           'token_counts', 'run_data', 'resumed', 'metrics_table', 'run_train', 'run_evaluate', 'run_compare',
-           'run_search', 'run_predict', 'run_doctor', 'run_bench']
+           'token_counts', 'run_data', 'resumed', 'metrics_table', 'run_train', 'run_evaluate', 'search_range',
+           'run_compare', 'run_search', 'run_predict', 'run_doctor', 'run_bench']
 
-# %% ../nbs/70_cli.ipynb #b9017746
-import argparse, json, os, subprocess, sys, traceback
+# %% ../nbs/70_cli.ipynb #089a367e
+import argparse, json, os, re, subprocess, sys, traceback
 from dataclasses import asdict
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -189,7 +189,15 @@ def run_evaluate(options):
     metrics = evaluate(options.run, data=options.data, split=options.split)
     print(json.dumps(metrics) if options.json else metrics_table({options.split: metrics}))
 
-# %% ../nbs/70_cli.ipynb #37d2b3de
+# %% ../nbs/70_cli.ipynb #f011e362
+def search_range(
+    asked,  # What the YAML file says of one setting
+):  # (low, high, scale) for `[low, high, log]` or `[low, high, linear]`; else as it is
+    "Tell a range from a list of choices; YAML takes `1e-5` for a text."
+    if not isinstance(asked, list): return asked
+    values = [float(v) if isinstance(v, str) and re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", v) else v for v in asked]
+    return tuple(values) if len(values) == 3 and values[2] in ("log", "linear") else values
+
 @command("compare", "two runs side by side: metrics, what differs, and whether it exceeds the noise",
          option("first", metavar="RUN", help="the folder of a run"),
          option("second", metavar="RUN", help="and of another"),
@@ -211,7 +219,9 @@ def run_search(options):
 
     from cockatoo.train.search import search
     if not (options.space and options.output_dir): raise ConfigError("search needs --space F and --output-dir R")
-    space = yaml.safe_load(Path(options.space).read_text(encoding="utf-8"))
+    found = yaml.safe_load(Path(options.space).read_text(encoding="utf-8"))
+    if not isinstance(found, dict): raise ConfigError(f"{options.space}: expected lines like `loss.name: [asl, bce]`")
+    space = {path: search_range(asked) for path, asked in found.items()}
     result = search(settings(options), options.output_dir, space, trials=options.trials)
     print(json.dumps(result.to_dict()) if options.json else result)
 

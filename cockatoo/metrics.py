@@ -182,7 +182,10 @@ def choose_thresholds(
     "The thresholds that `settings` ask for; `ConfigError` for an unknown method"
     settings = dict(settings)
     method, floor = settings["method"], settings.get("min_precision")
-    if method == "fixed": return Thresholds(dict.fromkeys(names, float(settings["fixed"])))
+    if method == "fixed":
+        if floor: raise ConfigError(f"thresholds.min_precision = {floor}: a fixed threshold has none; "
+                                    "expected thresholds.method=f1")
+        return Thresholds(dict.fromkeys(names, float(settings["fixed"])))
     if method != "f1": raise ConfigError(unknown("thresholds.method", method, ("f1", "fixed")))
     tuned = tune_thresholds(scores, targets, mask, min_precision=floor)
     return Thresholds(dict(zip(names, tuned.tolist(), strict=True)), tuned_on)

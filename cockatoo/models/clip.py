@@ -23,7 +23,7 @@ from transformers.models.clip.modeling_clip import CLIPPreTrainedModel
 from ..data.core import TextCollator
 from ..data.images import image_reference, open_image
 from ..data.labels import LabelSpace
-from .classifier import _describe, _ready, _renew_output, length_batches, token_ids
+from .classifier import _describe, _ready, _renew_output, length_batches, token_ids, without_autocast
 from .core import (check_attention, check_loaded, find_checkpoint, learn_pieces, loading,
                                   local_checkpoint)
 from ..registry import CheckpointError, ConfigError, DataError
@@ -266,7 +266,7 @@ def score(
     out, done, training = np.zeros((len(ids), model.config.num_labels), np.float32), 0, model.training
     model.eval()
     try:
-        with torch.autocast(model.device.type, enabled=False):
+        with without_autocast(model):
             for rows, batch in zip(batches, made):
                 batch = {k: v.to(model.device) for k, v in batch.items() if k != "rows"}
                 out[rows] = model(**batch).logits.float().cpu().numpy()

@@ -6,7 +6,7 @@
 __all__ = ['flops_per_token', 'LogWriter', 'Progress', 'StopOnRequest', 'EarlyStopping', 'NonFiniteError', 'NonFiniteSentinel',
            'plot_training', 'LivePlot']
 
-# %% ../../nbs/42_train.callbacks.ipynb #5bcc85a2
+# %% ../../nbs/42_train.callbacks.ipynb #fea4482e
 import math
 import sys
 import time
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback
 
+from ..models.classifier import once_a_row
 from ..registry import CockatooError, ConfigError
 from .core import Run
 from .processes import any_of
@@ -26,10 +27,10 @@ def flops_per_token(
     "Floating-point operations that one training step needs for one token."
     products = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Linear)}
     tables = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)} - products
-    total, gradient_passes = 0, False
+    total, gradient_passes, passed_over = 0, False, tables | once_a_row(model)
     for p in model.parameters():
         gradient_passes |= p.requires_grad
-        if id(p) not in tables: total += p.numel() * (6 if p.requires_grad else 4 if gradient_passes else 2)
+        if id(p) not in passed_over: total += p.numel() * (6 if p.requires_grad else 4 if gradient_passes else 2)
     return total
 
 # %% ../../nbs/42_train.callbacks.ipynb #cff1d9e8
@@ -57,7 +58,8 @@ class LogWriter(TrainerCallback):
         now = self._now(state)
         dt, steps, *seen = (b - a for a, b in zip(self.last or now, now)); self.last = now
         line = {"step": state.global_step, "epoch": round(state.epoch, 4), "loss": logs["loss"],
-                "learning_rate": logs.get("learning_rate"), "grad_norm": logs.get("grad_norm")}
+                "learning_rate": logs.get("learning_rate"),
+                "grad_norm": norm if (norm := logs.get("grad_norm")) is not None and math.isfinite(norm) else None}
         if dt > 0 and steps: line |= self._speed(dt, *seen, args.world_size)
         if dt > 0 and steps: line["eta_seconds"] = round((state.max_steps - state.global_step) * dt / steps, 1)
         self.run.append_log("train", **line)
@@ -143,7 +145,7 @@ class StopOnRequest(TrainerCallback):
         return control
 
     def on_epoch_end(self, args, state, control, **kwargs):
-        if control.should_training_stop and self.run.stopped_at == state.global_step:
+        if control.should_training_stop and self.run.stopped_at == state.global_step and state.epoch % 1:
             control.should_evaluate = control.should_save = False    # the epoch has not ended: it was broken off
         return control
 
@@ -178,7 +180,7 @@ class NonFiniteSentinel(TrainerCallback):
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
         norm = lambda: torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
         values = self.measured() if self.measured else {}
-        if values.get("gradient") is None: values["gradient"] = norm()
+        if not self.measured or values.get("gradient", 0.) is None: values["gradient"] = norm()
         bad = [name for name, value in values.items() if not math.isfinite(float(value))]
         if not bad: return
         rows, good = list(self.batch_rows()), self.run.last_checkpoint()

@@ -14,7 +14,7 @@ import numpy as np
 from ..intervals import paired_difference
 from ..metrics import Thresholds
 from ..registry import CheckpointError, CockatooError, ConfigError, unknown
-from .core import Run
+from .core import Run, lower_is_better
 
 # %% ../../nbs/45_train.compare.ipynb #9dcc32f3
 def read_scores(
@@ -45,7 +45,7 @@ def _metrics(a, b, paired, same_loss):
         count = name in ("rows", "labels", "labels_defined")
         if count or any(isinstance(v, (dict, list, str)) for v in (x, y)): continue
         known = x is not None and y is not None and (same_loss or name != "loss")
-        noise, down = paired.get(name) or {}, name == "ece" or name.endswith("loss")
+        noise, down = paired.get(name) or {}, lower_is_better(name)
         beyond, difference = noise.get("exceeds_noise"), y - x if known else None
         rows.append({"metric": name, "a": x, "b": y, "difference": difference, "interval": noise.get("interval"),
                      "exceeds_noise": beyond, "better": ("B" if (difference > 0) != down else "A") if beyond else None})
@@ -79,7 +79,7 @@ def _cost(run):
     "Time, speed and the best evaluation of a run, from its log."
     lines, best = run.log(), run.config.training.metric_for_best_model
     starts = [i for i, line in enumerate(lines) if line["event"] == "start"] + [len(lines)]
-    train, sign = [e for e in lines if e["event"] == "train"], -1 if best.endswith("loss") else 1
+    train, sign = [e for e in lines if e["event"] == "train"], -1 if lower_is_better(best) else 1
     judged = [e for e in lines if e["event"] == "evaluate" and e.get(best) is not None]
     def middle(name):
         values = [e[name] for e in train if e.get(name) is not None]

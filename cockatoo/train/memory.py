@@ -18,7 +18,7 @@ def is_out_of_memory(
     error: BaseException,  # What was raised
 ) -> bool:
     "Did an allocation of a tensor fail?"
-    words = "can't allocate memory", "not enough memory", "out of memory"
+    words = "can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED"
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)): return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
@@ -60,7 +60,11 @@ def _attempt(self: Pieces, model, inputs, count):
     "The summed loss of all pieces, their gradients added up; None when memory ran out."
     try: return sum(super(Pieces, self).training_step(model, piece, count) for piece in self.cut(inputs))
     except Exception as error:
-        if not is_out_of_memory(error) or self.args.world_size > 1: raise
+        if not is_out_of_memory(error): raise
+        if self.args.world_size > 1: raise CockatooError(
+            f"process {self.args.process_index}, step {self.state.global_step + 1}: out of memory with "
+            f"{len(inputs['labels'])} rows; halve training.batch_size and double "
+            "training.gradient_accumulation_steps") from error
     gc.collect()
     if torch.cuda.is_available(): torch.cuda.empty_cache()
 

@@ -20,12 +20,16 @@ def process_number() -> int:  # from 0; process 0 writes files and talks
     "Which of them this one is."
     return int(os.environ.get("RANK", 0)) if process_count() > 1 else 0
 
-def join():
-    "Connect the processes, if there are several and they are not connected yet."
+def join(
+    cpu: bool = False,  # Train on the CPU even where there is a graphics card?
+):
+    "Connect the processes, if there are several; one may wait for another, that reads data, for a day."
     if process_count() == 1: return
-    from accelerate import PartialState
+    from datetime import timedelta
+
     import torch
-    PartialState(cpu=not torch.cuda.is_available())
+    from accelerate import PartialState
+    PartialState(cpu=cpu or not torch.cuda.is_available(), timeout=timedelta(days=1))
 
 def wait():
     "Go on when every process is here."

@@ -14,7 +14,8 @@ from typing import Any, Callable
 from ..config import Config
 from ..hardware import matmul_peak
 from .callbacks import EarlyStopping, LogWriter, NonFiniteSentinel, Progress, StopOnRequest
-from .core import Run, make_trainer
+from .core import Run, lower_is_better, make_trainer
+from .processes import process_count
 
 # %% ../../nbs/42_train.stage.ipynb #5e403a46
 @dataclass
@@ -30,17 +31,23 @@ class Stage:
     within: Callable = nullcontext  # (model) -> context manager that is entered around the training
     callbacks: list = field(default_factory=list)  # further transformers.TrainerCallback objects
 
-# %% ../../nbs/42_train.stage.ipynb #90fd9461
+# %% ../../nbs/42_train.stage.ipynb #6299d02b
+_ASKED = "CUDA_LAUNCH_BLOCKING", "CUBLAS_WORKSPACE_CONFIG", "FLASH_ATTENTION_DETERMINISTIC", "HCCL_DETERMINISTIC"
+
 @contextmanager
 def same_algorithms():
-    "Whatever a training asks of torch (`training.full_determinism`) ends with it."
+    "Whatever a training asks of torch and of the environment (`training.full_determinism`) ends with it."
     import torch
-    before = torch.are_deterministic_algorithms_enabled(), os.environ.get("CUBLAS_WORKSPACE_CONFIG")
+    cudnn, names = torch.backends.cudnn, {name: os.environ.get(name) for name in _ASKED}
+    torch_was = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cudnn_was = cudnn.deterministic, cudnn.benchmark
     try: yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
-        if before[1] is not None: os.environ["CUBLAS_WORKSPACE_CONFIG"] = before[1]
+        torch.use_deterministic_algorithms(torch_was[0], warn_only=torch_was[1])
+        cudnn.deterministic, cudnn.benchmark = cudnn_was
+        for name, value in names.items():
+            os.environ.pop(name, None)
+            if value is not None: os.environ[name] = value
 
 @same_algorithms()
 def run_stage(
@@ -55,7 +62,7 @@ def run_stage(
                            stage.evaluation)
     t, metric = config.training, config.training.metric_for_best_model
     sentinel = NonFiniteSentinel(run, lambda: trainer.rows, trainer.measured)
-    patience = EarlyStopping(f"eval_{metric}", t.early_stopping_patience, not metric.endswith("loss"))
+    patience = EarlyStopping(f"eval_{metric}", t.early_stopping_patience, not lower_is_better(metric))
     peak = matmul_peak(t.precision, trainer.args.device.type)
     watchers = [LogWriter(run, trainer, peak), sentinel, StopOnRequest(run), *[patience] * bool(stage.evaluation),
                 *[Progress(run, stage.name)] * progress]
@@ -66,7 +73,8 @@ def run_stage(
     trainer.on_less_memory = lambda message: (say(message), run.append_log(
         "memory", step=trainer.state.global_step, pieces=trainer.pieces, message=message))
     run.append_log("start", pid=os.getpid(), stage=stage.name, samples=len(stage.dataset), num_epochs=t.num_epochs,
-                   max_steps=trainer.planned_steps(), resumed_from=checkpoint.name if checkpoint else None)
+                   max_steps=trainer.planned_steps(), processes=process_count(),
+                   resumed_from=checkpoint.name if checkpoint else None)
     with stage.within(stage.model):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if run.stopped_at is not None and run.stopped_at < trainer.state.max_steps: return False

@@ -23,8 +23,9 @@ from .processes import first_alone, join, process_count, process_number, wait
 from .stage import run_stage
 from .telemetry import watchers
 
-# %% ../../nbs/43_train.stages.ipynb #46201e66
+# %% ../../nbs/43_train.stages.ipynb #abaed913
 MOVABLE = ("data.cache_dir", "data.cache_gb", "data.num_workers", "training.early_stopping_patience",
+           "training.eval_batch_size",
            *(f"telemetry.{name}" for name in TelemetrySettings.model_fields))  # without a say in any step
 
 def open_run(
@@ -41,7 +42,12 @@ def open_run(
     if run.status == "running":
         raise CockatooError(f"{path}: this run is being trained by process {run.last('start')['pid']}; stop it first")
     if resume:
-        saved = run.config
+        saved, was = run.config, (run.last("start") or {}).get("processes", process_count())
+        if was != process_count():
+            raise ConfigError(f"{path}: was trained by {was} processes, now there are {process_count()}; a step would "
+                              "not be the same step: start as many, or a new run")
+        if run.status == "finished" and config is not None and run.last_checkpoint() is None:
+            raise CockatooError(f"{path}: its checkpoints were removed, so it cannot go on")
         if config is None: return run, saved
         changed = {key: value for key, value in config.flat().items() if value != saved.get(key)}
         for key, value in changed.items():
@@ -86,10 +92,11 @@ def train(
     began, alone = time.time(), process_number() == 0
     run, config = open_run(config, output_dir, resume, overwrite)
     if resume and run.status == "finished" and config.training.num_epochs == run.config.training.num_epochs: return run
-    hardware.check(config)
+    notes = hardware.check(config)
     listeners = watchers(config, run)
-    join()
+    join(cpu=config.compute is not None and config.compute.device == "cpu")
     say = print_note if progress and alone else lambda line: None
+    for note in notes: say(note)
     with first_alone(): work = builder(spec(config.model_type), "train")(config, say).prepare()
     if alone: _begin(run, config, work, resume)
     else: run = Bystander(run.path)
@@ -113,10 +120,11 @@ def train(
     run.append_log("end", status=status, seconds=round(time.time() - began, 1))
     return run
 
-# %% ../../nbs/43_train.stages.ipynb #b745bf1c
+# %% ../../nbs/43_train.stages.ipynb #44e7b1a8
 class Bystander(Run):
-    "A run as the other processes see it: they read, and leave writing to process 0."
-    def append_log(self, event, **fields): pass
+    "A run as the other processes see it: they read, and leave writing to process 0; but why one failed is told."
+    def append_log(self, event, **fields):
+        if event == "error": Run(self.path).append_log(event, process=process_number(), **fields)
     def rewind_log(self, step): pass
 
 def print_note(line):
@@ -129,8 +137,7 @@ def _begin(run, config, work, resume):
         if run.data.get("fingerprint") != work.report.get("fingerprint"):
             raise DataError(f"{config.data.source}: the data is not what {run.path} was started with; start a new run")
         (run.path/"stop").unlink(missing_ok=True)
-        if config.training.num_epochs > run.config.training.num_epochs:
-            write_atomic(run.path/"config.yaml", config.to_yaml(comments=True))
+        if config != run.config: write_atomic(run.path/"config.yaml", config.to_yaml(comments=True))
         return
     try:
         if run.path.exists(): shutil.rmtree(run.path)
