@@ -76,11 +76,11 @@ class ClassifierTraining:
         return [Stage("training", self.model, self.train_set, builder(self.kind, "collator")(self.tokenizer),
                       self.loss, optimizer, evaluation, unpadded if self.config.model.unpad else first_token_only)]
 
-# %% ../../nbs/43_train.classifier.ipynb #804faad3
+# %% ../../nbs/43_train.classifier.ipynb #84196f54
 @patch
 def check(self: ClassifierTraining):
     "Raise now what would otherwise be found after an epoch, or after the training."
-    c, (targets, mask) = self.config, targets_of(self.data.splits["validation"])
+    c, (targets, _) = self.config, targets_of(self.data.splits["validation"])
     best, report = c.training.metric_for_best_model, self.judge(np.zeros_like(targets), "validation")[1]
     known = [name for name, value in report.items() if isinstance(value, float)]
     if c.training.eval_strategy != "no" and best not in known:
