@@ -9,7 +9,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from goemotions import HERE, SHARED, carve, machine
@@ -26,6 +25,8 @@ RECIPES = {
     "ASL 2 / 0 / 0": {"loss.gamma-neg": 2, "loss.gamma-pos": 0, "loss.clip": 0},
     "ASL 4 / 0 / .05": {"loss.gamma-pos": 0},
     "layer-wise decay .8": {"training.layerwise-learning-rate-decay": .8},
+    "rate of the new head times 10": {"training.head-learning-rate-multiplier": 10},
+    "rate 4e-4": {"training.learning-rate": 4e-4},
     "8-bit AdamW": {"training.optimizer": "adamw_8bit"},
     "nothing frozen, dropout .1, rate 1e-4": FULL,
     "nothing frozen, the same, layer-wise decay .8": FULL | {"training.layerwise-learning-rate-decay": .8},
@@ -44,13 +45,9 @@ def main():
     from cockatoo.train.core import Run
 
     runs, rows = Path(options.output_dir), []
-    with tempfile.TemporaryDirectory() as folder:
-        carve(SHARED / "data/goemotions", Path(folder))
-        data = runs / "data"
-        if not data.exists():
-            data.parent.mkdir(parents=True, exist_ok=True)
-            Path(folder).rename(data)
-            Path(folder).mkdir()
+    data = runs / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    carve(SHARED / "data/goemotions", data)  # the same files each time
     for number, (name, changes) in enumerate(RECIPES.items()):
         run = Run(runs / f"recipe-{number:02}")
         if run.status != "finished":

@@ -188,7 +188,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="rounds measured after the warming one (default 3)")
     parser.add_argument("--epochs", type=int, default=1, help="passes over them (default 1)")
     parser.add_argument("--judge", type=int, default=0, metavar="N", help="also report macro-F1 on N validation rows")
-    parser.add_argument("--write", action="store_true", help="keep the result in benchmarks/results")
+    parser.add_argument("--save", metavar="FILE", help="also write the JSON object to this file")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     options = parser.parse_args()
     from transformers.utils import logging
@@ -196,8 +196,8 @@ def main():
     logging.disable_progress_bar()
     with redirect_stdout(sys.stderr):  # the stock Trainer prints its log there
         result = measure(options)
-    if options.write:
-        (Path(__file__).parent / "results/train_speed.json").write_text(json.dumps(result, indent=1) + "\n")
+    if options.save:
+        Path(options.save).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if options.json:
         print(json.dumps(result))
     else:

@@ -6,12 +6,13 @@
 __all__ = ['KINDS', 'SHORT_NAMES', 'COMMANDS', 'Command', 'JSON', 'TYPE', 'option_help', 'Parser', 'add_settings',
            'typed_settings', 'settings', 'command', 'option', 'build_parser', 'table']
 
-# %% ../nbs/70_arguments.ipynb #ab3113e3
+# %% ../nbs/70_arguments.ipynb #a76b2420
 import argparse, difflib
 from collections import namedtuple
 from pathlib import Path
 
 from .registry import ConfigError, ModelType, spec
+from .tables import text_table
 
 # %% ../nbs/70_arguments.ipynb #c656d528
 KINDS = {"integer": "N", "number": "X", "string": "TEXT", "array": "A,B", "boolean": "true|false"}
@@ -128,7 +129,4 @@ def table(
         if value is None or isinstance(value, bool): return {None: "-", True: "yes", False: "no"}[value]
         return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
     keys = keys or list(rows[0])
-    cells = [[key.replace("_", " ") for key in keys], *([text(row[key]) for key in keys] for row in rows)]
-    width = [max(map(len, column)) for column in zip(*cells)]
-    side = [">" if all(isinstance(row[key], (int, float, type(None))) for row in rows) else "<" for key in keys]
-    return "\n".join("  ".join(f"{c:{s}{w}}" for c, s, w in zip(line, side, width)).rstrip() for line in cells)
+    return text_table([key.replace("_", " ") for key in keys], [[text(row[key]) for key in keys] for row in rows])

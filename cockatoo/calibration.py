@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['LIMITS', 'negative_log_likelihood', 'fit_temperature', 'fit_platt', 'output_layer', 'fold_temperature']
 
-# %% ../nbs/32_calibration.ipynb #071c6b0d
+# %% ../nbs/32_calibration.ipynb #02169aef
 import numpy as np
 
-from .registry import ConfigError, DataError
+from .metrics import _inputs
+from .registry import CockatooError, ConfigError, DataError
 
 # %% ../nbs/32_calibration.ipynb #f8aeaecc
 def negative_log_likelihood(
@@ -21,15 +22,9 @@ def negative_log_likelihood(
     return float(np.logaddexp(0, -signed[np.isfinite(signed)]).mean())
 def _signed(logits, targets, mask):
     "Logits with the sign turned for negatives, NaN where nobody annotated; and the positives. `(rows, labels)` each"
-    logits, targets = np.asarray(logits, dtype=np.float64), np.asarray(targets) >= .5
-    annotated = np.ones(logits.shape, bool) if mask is None else np.asarray(mask) != 0
-    for name, other in (("targets", targets), ("mask", annotated)):
-        if logits.ndim != 2 or other.shape != logits.shape:
-            raise ValueError(f"{name}: shape {other.shape}, logits: shape {logits.shape}; both must be (rows, labels)")
-    bad = np.argwhere(annotated & ~np.isfinite(logits))
-    if len(bad): raise DataError(f"logits: {logits[tuple(bad[0])]} in row {bad[0][0]}, label {bad[0][1]}")
+    logits, positive, annotated = _inputs(logits, targets, mask, "logits")
     if not annotated.any(): raise DataError(f"calibration: none of the {len(logits)} rows has an annotated entry")
-    return np.where(annotated, np.where(targets, logits, -logits), np.nan), targets & annotated
+    return np.where(annotated, np.where(positive, logits, -logits), np.nan), positive
 
 # %% ../nbs/32_calibration.ipynb #dff157c2
 LIMITS = .05, 20. # of a temperature
@@ -63,10 +58,10 @@ def fit_platt(
     "Scale and shift of each label (Platt 1999); a label without both sides keeps the common temperature and no shift"
     from scipy.optimize import minimize
     temperature = fit_temperature(logits, targets, mask)
-    shift, (signed, _) = np.zeros(len(temperature)), _signed(logits, targets, mask)
+    shift, (signed, positive) = np.zeros(len(temperature)), _signed(logits, targets, mask)
     for i in range(len(shift)):
         known = np.isfinite(signed[:, i])
-        y = np.asarray(targets)[known, i] >= .5
+        y = positive[known, i]
         z, up, down = np.where(y, 1, -1) * signed[known, i], y.sum(), (~y).sum()
         if not (up and down): continue
         soft = np.where(y, (up + 1) / (up + 2), 1 / (down + 2))

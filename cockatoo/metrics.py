@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from .registry import CheckpointError, CockatooError, ConfigError, unknown
+from .tables import markdown_table, text_table
 
 # %% ../nbs/31_metrics.ipynb #d9e63d48
 def probabilities(
@@ -24,15 +25,15 @@ def probabilities(
     "The sigmoid of `logits`, label by label"
     with np.errstate(invalid="ignore"): return np.exp(-np.logaddexp(0, -np.asarray(logits, dtype=np.float64)))
 
-def _inputs(scores, targets, mask):
+def _inputs(scores, targets, mask, what="scores"):
     "Check and convert: `(scores, positive, annotated)`, all `(rows, labels)`"
     scores, targets = np.asarray(scores, dtype=np.float64), np.asarray(targets)
     annotated = np.ones(scores.shape, bool) if mask is None else np.asarray(mask) != 0
     for name, other in (("targets", targets), ("mask", annotated)):
         if scores.ndim != 2 or other.shape != scores.shape:
-            raise ValueError(f"{name}: shape {other.shape}, scores: shape {scores.shape}; both must be (rows, labels)")
+            raise ValueError(f"{name}: shape {other.shape}, {what}: shape {scores.shape}; both must be (rows, labels)")
     bad = np.argwhere(annotated & ~np.isfinite(scores))
-    if len(bad): raise CockatooError(f"scores: {scores[tuple(bad[0])]} in row {bad[0][0]}, label {bad[0][1]}")
+    if len(bad): raise CockatooError(f"{what}: {scores[tuple(bad[0])]} in row {bad[0][0]}, label {bad[0][1]}")
     return scores, annotated & (targets >= .5), annotated
 
 # %% ../nbs/31_metrics.ipynb #13d5690a
@@ -297,19 +298,13 @@ class LabelTable(list):
     KEYS = ("label", "lost", "misses", "false_alarms", "f1", "f1_interval", "precision", "recall",
             "average_precision", "support", "note")
     def cells(self):
-        "The table as text, one list a row, the head first; the interval only if there is one"
+        "Head and rows of the table as text; the interval only if there is one"
         keys = [k for k in self.KEYS if k != "f1_interval" or any(row[k] for row in self)]
         def text(x): return "-" if x is None else "{:.2f}-{:.2f}".format(*x) if isinstance(x, list) \
             else f"{x:.3f}" if isinstance(x, float) else f"{x:,}" if isinstance(x, int) else x
-        return [[k.replace("_", " ") for k in keys], *([text(row[k]) for k in keys] for row in self)]
-    def __str__(self):
-        cells = self.cells()
-        wide = [max(map(len, column)) for column in zip(*cells)]
-        sides = ["<", *">" * (len(wide) - 2), "<"]
-        return "\n".join("  ".join(f"{c:{s}{w}}" for c, s, w in zip(row, sides, wide)).rstrip() for row in cells)
-    def _repr_markdown_(self):
-        head, *rows = ["| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in self.cells()]
-        return "\n".join([head, "|---|" + "---:|" * (head.count(" | ") - 1) + "---|", *rows])
+        return [k.replace("_", " ") for k in keys], [[text(row[k]) for k in keys] for row in self]
+    def __str__(self): return text_table(*self.cells())
+    def _repr_markdown_(self): return markdown_table(*self.cells())
 
 # %% ../nbs/31_metrics.ipynb #45ca3684
 def label_table(

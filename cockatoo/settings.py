@@ -82,7 +82,7 @@ class TrainingSettings(Settings):
     learning_rate: float = _set(2e-5, "Peak size of a step", gt=0, le=1)
     weight_decay: float = _set(.01, "Decoupled decay of weight matrices; biases and norms have none", ge=0, le=1)
     warmup_ratio: float = _set(.1, "Share of all steps during which the rate rises", ge=0, le=1)
-    warmup_steps: int | None = _set(None, "Number of such steps; when given, the ratio is not used", "steps", ge=0)
+    warmup_steps: int | None = _set(None, "Number of such steps, but no more than the ratio allows", "steps", ge=0)
     learning_rate_schedule: Literal["linear", "cosine", "constant"] = _set("linear", "Course of the rate after warm-up")
     optimizer: Literal["adamw_8bit", "adamw", "adam", "sgd"] = _set("adamw_8bit", "Rule that makes steps of gradients")
     layerwise_learning_rate_decay: float = _set(1.0, "Factor on the rate, once a layer below the head", gt=0, le=1)
@@ -160,12 +160,16 @@ class CaptionerSettings(Settings):
     decoder_checkpoint: str | None = _set(None, "Hub id or folder of the language model")
     feature_extractor: str | None = _set(None, "Image preprocessing; empty: that of the vision tower")
     projection_type: Literal["linear", "mlp"] = _set("linear", "One matrix, or two with GELU between")
-    projection_hidden: int = _set(2048, "Width between the two, for mlp", ge=1)
+    language_training: Literal["lora", "full", "frozen"] = _set(
+        "lora", "What of the language model is trained: adapters, every weight, nothing")
     freeze_vision: bool = _set(True, "Keep the vision tower as it is?")
     unfreeze_vision_layers: int = _set(0, "Number of last vision layers that are trained all the same", "layers", ge=0)
     vision_learning_rate: float = _set(1e-5, "Rate of unfrozen vision layers", gt=0, le=1)
     image_column: str = _set("image", "Column that holds the image or its path")
     caption_column: str = _set("alt_text", "Column that holds the caption or a list of captions")
+    feature_cache: Literal["int8", "fp16", "off"] = _set("int8", "How the frozen tower's output is kept on disk")
+    augmentation: Literal["none", "crop"] = _set("none", "Cut training images by chance? Then nothing is kept")
+    eval_images: int = _set(500, "Images of a split that are captioned for the text metrics (0: all)", "images", ge=0)
 
 class LoraSettings(Settings):
     "Low-rank adapters on a frozen model."

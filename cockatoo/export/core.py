@@ -16,6 +16,7 @@ from ..metrics import probabilities
 from ..models.classifier import reload, score
 from ..models.core import loading, local_checkpoint
 from ..registry import CheckpointError, CockatooError
+from ..tables import markdown_table
 from ..train.core import Run
 
 # %% ../../nbs/50_export.ipynb #089e272e
@@ -47,14 +48,13 @@ def card_metadata(
              "model-index": [{"name": run.path.resolve().name, "results": results}]}
     return {key: value for key, value in facts.items() if value is not None}
 
-# %% ../../nbs/50_export.ipynb #80d450c3
+# %% ../../nbs/50_export.ipynb #f45efb4a
 def _table(head, rows):
-    "A Markdown table; numbers to the right."
-    show = lambda v: "–" if v is None else f"{v:.3f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else \
-        str(v).replace("|", "\\|").replace("\n", " ")
-    right = [all(not isinstance(r[i], str) for r in rows) for i in range(len(head))]
-    return "\n".join([f"| {' | '.join(head)} |", f"|{'|'.join('---:' if x else '---' for x in right)}|",
-                      *(f"| {' | '.join(map(show, row))} |" for row in rows)])
+    "A Markdown table of values."
+    def show(v):
+        if v is None: return "–"
+        return f"{v:.3f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v)
+    return markdown_table(head, [[show(v) for v in row] for row in rows])
 
 def results_table(
     metrics:dict, # `metrics.json`: split -> report

@@ -5,8 +5,11 @@
 # %% auto #0
 __all__ = ['StepBatches']
 
-# %% ../../nbs/40_batches.ipynb #c11ed8ec
+# %% ../../nbs/40_batches.ipynb #9d6eae6c
+from functools import cached_property
+
 import numpy as np
+from fastcore.basics import patch
 
 from ..registry import ConfigError
 
@@ -24,7 +27,7 @@ class StepBatches:
     ):
         self.lengths, self.size, self.accumulation = np.asarray(lengths), batch_size, accumulation
         self.seed, self.group, self.max_tokens, self.epoch = seed, group, max_tokens, 0
-        self.process, self.processes = process, processes
+        self.process, self.processes, self.group_size = process, processes, accumulation * processes
         longest = int(self.lengths.max(initial=0))
         if max_tokens and not group: raise ConfigError("training.max_batch_tokens needs training.group_by_length")
         if max_tokens and max_tokens < longest:
@@ -45,49 +48,49 @@ class StepBatches:
         for step in self.steps(): yield from (batch.tolist() for batch in step[self.process::self.processes])
 
     def __len__(self):
-        whole, rest = divmod(self._count(), self.accumulation * self.processes)
+        whole, rest = divmod(self.count, self.group_size)
         return whole * self.accumulation + rest // self.processes
 
     def _cells(self, rows): return len(rows) * self.lengths[rows].max()
 
-# %% ../../nbs/40_batches.ipynb #7a10948d
-def _by_rows(self, random):
+    @cached_property
+    def token_sizes(self) -> list:  # rows of each batch, longest rows first
+        "By tokens. They depend on the lengths alone, so every epoch has the same number of batches."
+        longest, sizes, start = -np.sort(-self.lengths), [], 0
+        while start < len(longest):
+            sizes.append(self.max_tokens // max(int(longest[start]), 1)); start += sizes[-1]
+        return sizes
+
+# %% ../../nbs/40_batches.ipynb #fb460051
+@patch(as_prop=True)
+def count(self: StepBatches) -> int:
+    "Batches of an epoch, over all processes."
+    if self.max_tokens: return len(self.token_sizes) // self.processes * self.processes
+    full, rest = divmod(len(self.lengths), self.size * self.group_size)
+    batches = -(-rest // (self.size * self.processes)) * self.processes
+    return full * self.group_size + (batches if batches <= rest else batches - self.processes)
+
+@patch
+def _by_rows(self: StepBatches, random):
     "Full steps in chance order, and the step that is left over."
     order = random.permutation(len(self.lengths))
-    rows = self.size * self.accumulation * self.processes
+    rows = self.size * self.group_size
     if self.group:
         stretches = (order[i:i + 50 * rows] for i in range(0, len(order), 50 * rows))
         order = np.concatenate([s[np.argsort(-self.lengths[s], kind="stable")] for s in stretches] or [order])
     full = len(order) // rows * rows
-    steps = [np.array_split(order[i:i + rows], self.accumulation * self.processes) for i in range(0, full, rows)]
-    rest = self._count() - len(steps) * self.accumulation * self.processes
+    steps = [np.array_split(order[i:i + rows], self.group_size) for i in range(0, full, rows)]
+    rest = self.count - len(steps) * self.group_size
     return steps, [np.array_split(order[full:full + rest * self.size], rest)] if rest else []
 
-def _by_tokens(self, random):
+@patch
+def _by_tokens(self: StepBatches, random):
     "Batches of as many rows as the tokens allow, put together to steps by chance."
     order = random.permutation(len(self.lengths))  # chance decides among rows of the same length
     order = order[np.argsort(-self.lengths[order], kind="stable")]
-    batches, start = [], 0
-    for rows in self._token_sizes(): batches.append(order[start:start + rows]); start += rows
+    batches = np.split(order, np.cumsum(self.token_sizes)[:-1])
     random.shuffle(batches)
-    group = self.accumulation * self.processes
-    steps = [batches[i:i + group] for i in range(0, len(batches) // group * group, group)]
-    rest = batches[len(steps) * group:self._count()]
+    full = len(batches) // self.group_size * self.group_size
+    steps = [batches[i:i + self.group_size] for i in range(0, full, self.group_size)]
+    rest = batches[full:self.count]
     return steps, [rest] if rest else []
-
-def _token_sizes(self):
-    "Rows of each batch, longest rows first; they depend on the lengths alone, so every epoch has the same number."
-    longest, sizes, start = -np.sort(-self.lengths), [], 0
-    while start < len(longest):
-        sizes.append(self.max_tokens // max(int(longest[start]), 1)); start += sizes[-1]
-    return sizes
-
-def _count(self):
-    "Batches of an epoch, over all processes."
-    if self.max_tokens: return len(self._token_sizes()) // self.processes * self.processes
-    rows, group = self.size * self.accumulation * self.processes, self.accumulation * self.processes
-    full, rest = divmod(len(self.lengths), rows)
-    batches = -(-rest // (self.size * self.processes)) * self.processes
-    return full * group + (batches if batches <= rest else batches - self.processes)
-
-for _method in (_by_rows, _by_tokens, _token_sizes, _count): setattr(StepBatches, _method.__name__, _method)

@@ -41,7 +41,7 @@ class ClassifierTraining:
         config: Config,  # Resolved settings
         say: Callable = lambda line: None,  # Called with a line that a person should read
     ):
-        self.config, self.say, self.tokenised = config, say, {}
+        self.config, self.say, self.tokenised, self.answers = config, say, {}, {}
         self.eval_batch_size = config.training.eval_batch_size
 
     def prepare(self):
@@ -76,11 +76,11 @@ class ClassifierTraining:
         return [Stage("training", self.model, self.train_set, builder(self.kind, "collator")(self.tokenizer),
                       self.loss, optimizer, evaluation, unpadded if self.config.model.unpad else first_token_only)]
 
-# %% ../../nbs/43_train.classifier.ipynb #84196f54
+# %% ../../nbs/43_train.classifier.ipynb #9255d805
 @patch
 def check(self: ClassifierTraining):
     "Raise now what would otherwise be found after an epoch, or after the training."
-    c, (targets, _) = self.config, targets_of(self.data.splits["validation"])
+    c, (targets, _) = self.config, self.truth("validation")
     best, report = c.training.metric_for_best_model, self.judge(np.zeros_like(targets), "validation")[1]
     known = [name for name, value in report.items() if isinstance(value, float)]
     if c.training.eval_strategy != "no" and best not in known:
@@ -110,6 +110,12 @@ def tokens(self: ClassifierTraining,
     return self.tokenised[split]
 
 @patch
+def truth(self: ClassifierTraining, split):  # two arrays `(rows, labels)`
+    "Targets and mask of a split, read once."
+    if split not in self.answers: self.answers[split] = targets_of(self.data.splits[split])
+    return self.answers[split]
+
+@patch
 def logits(self: ClassifierTraining, split, model=None):
     "Scores of one split, in the order of its rows, always in float32: `(rows, labels)`."
     c, score, model = self.config, builder(self.kind, "score"), model or self.model
@@ -134,7 +140,7 @@ def judge(self: ClassifierTraining,
     thresholds: Thresholds = None,  # None: chosen on this split
 ):  # (thresholds, report)
     "Thresholds and report for the scores of one split."
-    (targets, mask), names, c = targets_of(self.data.splits[split]), list(self.labels), self.config
+    (targets, mask), names, c = self.truth(split), list(self.labels), self.config
     thresholds = thresholds or choose_thresholds(c.thresholds, names, probabilities(logits), targets, mask)
     return thresholds, classification_report(logits, targets, mask, thresholds, names, self.loss)
 
@@ -165,20 +171,20 @@ def finish(self: ClassifierTraining,
     scores = {"validation": self.calibrate(run, self.logits("validation"))}
     if "test" in self.data.splits: scores["test"] = self.logits("test")
     if process_number(): return    # the others have helped with the scores
+    c, names = self.config.thresholds, list(self.labels)
     thresholds, report = self.judge(scores["validation"], "validation")
     metrics = {"validation": report}
     if "test" in scores: metrics["test"] = self.judge(scores["test"], "test", thresholds)[1]
-    for name in thresholds.unreachable if self.config.thresholds.min_precision else ():
-        self.say(f"{name}: no threshold reaches thresholds.min_precision = {self.config.thresholds.min_precision} on "
-                 "validation; the model will never say it")
+    for name in thresholds.unreachable if c.min_precision else ():
+        self.say(f"{name}: no threshold reaches thresholds.min_precision = {c.min_precision} on validation; the model "
+                 "will never say it")
     for split, each in scores.items():
-        targets, mask = targets_of(self.data.splits[split])
-        metrics[split] |= intervals(self.config.thresholds, each, targets, mask, thresholds, list(self.labels))
+        targets, mask = self.truth(split)
+        metrics[split] |= intervals(c, each, targets, mask, thresholds, names)
         save_arrays(run.path/"scores"/f"{split}.npz", logits=each, targets=targets, mask=mask)
-    c, (targets, mask) = self.config.thresholds, targets_of(self.data.splits["validation"])
     if c.bootstrap_resamples and c.method == "f1":
         metrics["validation"]["intervals"]["thresholds"] = threshold_intervals(
-            probabilities(scores["validation"]), targets, mask, list(self.labels), c.bootstrap_resamples,
+            probabilities(scores["validation"]), *self.truth("validation"), names, c.bootstrap_resamples,
             c.min_precision)
     self.draw(run, scores["validation"], thresholds, metrics)
     self.save(run, thresholds, metrics)
@@ -191,7 +197,7 @@ def calibrate(self: ClassifierTraining,
 ):  # `(rows, labels)`, as the calibrated model gives them
     "Fit what the settings ask for, and fold it into the last layer of the model."
     if (how := self.config.thresholds.calibration) == "none": return logits
-    rows, shift = targets_of(self.data.splits["validation"]), np.zeros(len(self.labels))
+    rows, shift = self.truth("validation"), np.zeros(len(self.labels))
     if how == "platt": temperature, shift = fit_platt(logits, *rows)
     else: temperature = fit_temperature(logits, *rows, per_label=how == "label_temperature")
     fold_temperature(self.model, temperature, shift)
@@ -210,12 +216,11 @@ def intervals(
     return {"intervals": metric_intervals(probabilities(logits), targets, mask, thresholds, names,
                                           resamples=settings.bootstrap_resamples)}
 
-# %% ../../nbs/43_train.classifier.ipynb #ea31de5c
+# %% ../../nbs/43_train.classifier.ipynb #14e91519
 @patch
 def draw(self: ClassifierTraining, run, logits, thresholds, metrics):
     "The run's figures, as SVG."
-    targets, mask = targets_of(self.data.splits["validation"])
-    scores = probabilities(logits)
+    (targets, mask), scores = self.truth("validation"), probabilities(logits)
     run.plots.mkdir(exist_ok=True)
     last = metrics.get("test", metrics["validation"])
     bands = metrics["validation"].get("intervals", {}).get("thresholds")

@@ -14,6 +14,7 @@ import numpy as np
 from ..intervals import paired_difference
 from ..metrics import Thresholds
 from ..registry import CheckpointError, CockatooError, ConfigError, unknown
+from ..tables import markdown_table, text_table
 from .core import Run, lower_is_better
 
 # %% ../../nbs/45_train.compare.ipynb #9dcc32f3
@@ -85,7 +86,7 @@ def _cost(run):
         values = [e[name] for e in train if e.get(name) is not None]
         return float(np.median(values)) if values else None
     return {"seconds": round(sum(lines[j - 1]["time"] - lines[i]["time"] for i, j in zip(starts, starts[1:])), 1),
-            "steps": max((e["step"] for e in train), default=None), "processes": len(starts) - 1,
+            "steps": max((e["step"] for e in train), default=None), "starts": len(starts) - 1,
             "best epoch": max(judged, key=lambda e: sign * e[best]).get("epoch") if judged else None,
             **{name: middle(name) for name in ("samples_per_second", "tokens_per_second", "padding_share",
                                                "flops_utilization")}}
@@ -138,25 +139,19 @@ class Comparison:
         if self.labels: yield "F1 by label, largest change first", ("label", "positives", *two, "B - A"), [
             (r["label"], n(r["positives"]), *pair(r), n(r["difference"], True)) for r in self.labels[:most]] + more
 
-# %% ../../nbs/45_train.compare.ipynb #c85fb48a
+# %% ../../nbs/45_train.compare.ipynb #daec9685
 def _text(self):
     "For a terminal."
-    lines = [f"A  {self.a}", f"B  {self.b}"]
-    for title, columns, rows in self.sections():
-        wide = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-        lines += ["", title]
-        lines += ["  ".join([row[0].ljust(wide[0]), *(c.rjust(w) for c, w in zip(row[1:], wide[1:]))]).rstrip()
-                  for row in [columns, *rows]]
-    return "\n".join(lines + [""] * bool(self.notes) + [f"note: {note}" for note in self.notes])
+    parts = [f"A  {self.a}\nB  {self.b}", *(f"{title}\n{text_table(head, rows)}"
+                                                 for title, head, rows in self.sections())]
+    return "\n\n".join([*parts, *["\n".join(f"note: {note}" for note in self.notes)] * bool(self.notes)])
 
 def _markdown(self):
     "For a notebook."
-    safe = lambda text: str(text).replace("|", "\\|")
-    lines = [f"**A** {safe(self.a)}  ", f"**B** {safe(self.b)}"]
-    for title, columns, rows in self.sections():
-        lines += ["", f"**{title}**", "", f"| {' | '.join(columns)} |", "|---" + "|---:" * (len(columns) - 1) + "|"]
-        lines += ["| " + " | ".join(map(safe, row)) + " |" for row in rows]
-    return "\n".join([*lines, "", *(f"- {note}" for note in self.notes)])
+    a, b = (text.replace("|", "\\|") for text in (self.a, self.b))
+    parts = [f"**A** {a}  \n**B** {b}",
+             *(f"**{title}**\n\n{markdown_table(head, rows)}" for title, head, rows in self.sections())]
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in self.notes)])
 
 Comparison.__repr__, Comparison._repr_markdown_ = _text, _markdown
 

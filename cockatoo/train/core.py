@@ -6,8 +6,9 @@
 __all__ = ['COMPLETE', 'Run', 'process_alive', 'seal_checkpoint', 'is_complete', 'TrainingMethods', 'without_bars',
            'trainer_class', 'lower_is_better', 'training_arguments', 'make_trainer']
 
-# %% ../../nbs/40_train.ipynb #6e8d1fa0
+# %% ../../nbs/40_train.ipynb #8329651b
 import json
+import math
 import os
 import shutil
 import time
@@ -22,6 +23,7 @@ from fastcore.basics import patch
 from ..config import Config
 from ..registry import CockatooError
 from .batches import StepBatches
+from .checkpoints import WEIGHTS, load_trained, save_trained
 from .files import write_atomic, write_json
 from .memory import Pieces
 from .processes import process_count
@@ -164,9 +166,9 @@ class TrainingMethods:
     samples = tokens = cells = 0    # seen in training so far: rows, real tokens, real tokens and padding
     loss_is_scaled_for_ga = True    # our loss is divided by the labels of the whole step, not of one micro-batch
     rows, grad_norm = (), None      # row ids of the current step; norm of its gradient before clipping
-    step_loss = 0.0                 # loss of the current step so far
     max_batch_tokens = None         # a batch is cut by tokens, not by rows
     held = False                    # a checkpoint that waits for the evaluation of its epoch
+    trained_only = False            # a checkpoint holds what is trained, not what is frozen
 
     def hand_in(self,
         loss,  # Callable (logits, targets, mask, reduction="sum") -> scalar
@@ -218,11 +220,6 @@ def compute_loss(self: TrainingMethods, model, inputs, return_outputs=False, num
     self.step_loss = self.step_loss + loss.detach()
     loss = loss * self.accelerator.num_processes    # processes are averaged afterwards, and this is a sum already
     return (loss, outputs) if return_outputs else loss
-
-@patch
-def restart_step(self: TrainingMethods):
-    "The step is computed again, in smaller pieces: its loss starts from nothing."
-    self.step_loss = 0.0
 
 # %% ../../nbs/40_train.ipynb #31f10391
 @patch
@@ -295,6 +292,18 @@ def without_bars():
         if shown: logging.enable_progress_bar()
 
 @patch
+def _save(self: TrainingMethods, output_dir=None, state_dict=None):
+    "As stock, or only what is trained."
+    if not self.trained_only: super(TrainingMethods, self)._save(output_dir, state_dict)
+    elif self.args.should_save: save_trained(self.model, Path(output_dir)/WEIGHTS)
+
+@patch
+def _load_from_checkpoint(self: TrainingMethods, resume_from_checkpoint, model=None):
+    "As stock, or only what is trained."
+    if self.trained_only: load_trained(self.model, Path(resume_from_checkpoint)/WEIGHTS)
+    else: super(TrainingMethods, self)._load_from_checkpoint(resume_from_checkpoint, model)
+
+@patch
 def _save_checkpoint(self: TrainingMethods, model, trial):
     "Save as stock does, without pickled arguments, then seal, then remove what is no longer needed."
     with without_bars(): super(TrainingMethods, self)._save_checkpoint(model, trial)
@@ -338,7 +347,7 @@ def training_arguments(
         output_dir=str(output_dir), num_train_epochs=t.num_epochs, per_device_train_batch_size=t.batch_size,
         gradient_accumulation_steps=t.gradient_accumulation_steps,
         learning_rate=t.learning_rate, weight_decay=t.weight_decay,
-        warmup_steps=t.warmup_steps if t.warmup_steps is not None else t.warmup_ratio,
+        warmup_steps=t.warmup_ratio,    # `make_trainer` knows how many steps there are
         lr_scheduler_type=t.learning_rate_schedule + ("_with_warmup" if t.learning_rate_schedule == "constant" else ""),
         max_grad_norm=t.max_grad_norm, bf16=t.precision == "bf16", fp16=t.precision == "fp16", tf32=t.tf32 or None,
         **({"activation_checkpointing": True} if t.gradient_checkpointing else {}), seed=t.seed, data_seed=t.seed,
@@ -375,5 +384,8 @@ def make_trainer(
         data_collator=collate, callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
     trainer.keep_checkpoints = config.training.save_total_limit
-    trainer.max_batch_tokens = config.training.max_batch_tokens
+    t = config.training
+    trainer.max_batch_tokens = t.max_batch_tokens
+    if t.warmup_steps is not None:
+        trainer.args.warmup_steps = min(t.warmup_steps, math.ceil(t.warmup_ratio * trainer.planned_steps()))
     return trainer.hand_in(loss, optimizer, evaluation)

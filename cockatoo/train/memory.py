@@ -22,10 +22,11 @@ def is_out_of_memory(
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)): return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
-# %% ../../nbs/40_memory.ipynb #fae1389b
+# %% ../../nbs/40_memory.ipynb #14811187
 class Pieces:
     "Computes each micro-batch in `pieces`; more of them when memory runs out."
     pieces, step_batches, on_less_memory = 1, (), lambda self, message: None
+    step_loss = 0.0  # of the current step so far; a trainer that adds it up finds it at 0 when the step is begun again
 
 @patch
 def get_batch_samples(self: Pieces, *args, **kwargs):
@@ -46,14 +47,10 @@ def training_step(self: Pieces, model, inputs, num_items_in_batch=None):
         self.on_less_memory(f"step {step}: out of memory with {rows} rows; each batch is now computed "
                             f"in {self.pieces} pieces, and the step stays as large as it was")
         model.zero_grad(set_to_none=True)
-        self.restart_step()
+        self.step_loss = 0.0
         place = next(i for i, batch in enumerate(self.step_batches) if batch is inputs)
         for earlier in self.step_batches[:place]: self.training_step(model, earlier, num_items_in_batch)
     return loss
-
-@patch
-def restart_step(self: Pieces):
-    "Forget what was counted of the step so far; for a class that counts."
 
 @patch
 def _attempt(self: Pieces, model, inputs, count):
@@ -68,18 +65,19 @@ def _attempt(self: Pieces, model, inputs, count):
     gc.collect()
     if torch.cuda.is_available(): torch.cuda.empty_cache()
 
-# %% ../../nbs/40_memory.ipynb #a6f4d8a5
+# %% ../../nbs/40_memory.ipynb #035b09b3
 @patch
 def cut(self: Pieces,
-    inputs: dict,  # A batch: tensors and lists with one entry a row
+    inputs: dict,  # A batch: tensors and lists with one entry a row, and numbers that are the same for all rows
 ) -> list:  # of such batches, with `pieces` of them at most
     "A batch in pieces of equal size."
     if self.pieces == 1: return [inputs]
-    rows, made = len(inputs["labels"]), []
+    rows, made, some = len(inputs["labels"]), [], "has_image" in inputs  # some: only these rows have a picture
     size = -(-rows // self.pieces)
     for start in range(0, rows, size):
-        piece = {name: each[start:start + size] for name, each in inputs.items() if name != "pixel_values"}
-        if "pixel_values" in inputs:  # pictures are there for the rows that have one
+        piece = {name: each if isinstance(each, int) else each[start:start + size] for name, each in inputs.items()
+                 if not (some and name == "pixel_values")}
+        if some and "pixel_values" in inputs:
             first, count = int(inputs["has_image"][:start].sum()), int(piece["has_image"].sum())
             if count: piece["pixel_values"] = inputs["pixel_values"][first:first + count]
         made.append(piece)

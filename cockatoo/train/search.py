@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['JUDGED', 'STOPS', 'check_space', 'luck_of_best', 'SearchResult', 'plot_search', 'run_trial', 'search']
 
-# %% ../../nbs/44_train.search.ipynb #5fc786ab
+# %% ../../nbs/44_train.search.ipynb #bdc34f54
 import gc
 import json
 import math
+import shutil
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from statistics import NormalDist
 from ..config import Config
 from ..registry import CheckpointError, CockatooError, ConfigError, DataError, unknown
 from ..settings import SECTIONS
+from ..tables import markdown_table, text_table
 from .core import Run, lower_is_better, write_atomic, write_json
 from .memory import is_out_of_memory
 from .stages import train
@@ -134,16 +136,9 @@ def _remark(result):
                     "other seeds before believing a small difference.")
     return " ".join(text)
 
-def _text(result):
-    head, body = _cells(result)
-    wide = [max(map(len, column)) for column in zip(head, *body)]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, wide)).rstrip() for row in (head, *body)]
-    return "\n".join([*lines, *[_remark(result)] * bool(_remark(result))])
+def _text(result): return "\n".join([text_table(*_cells(result)), *[_remark(result)] * bool(_remark(result))])
 
-def _markdown(result):
-    head, body = _cells(result)
-    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in body]
-    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *rows, "", _remark(result)])
+def _markdown(result): return f"{markdown_table(*_cells(result))}\n\n{_remark(result)}"
 
 SearchResult.__str__, SearchResult._repr_markdown_ = _text, _markdown
 
@@ -307,7 +302,8 @@ def search(
             told = run_trial(config.with_(**trial.params), folder, metric, **options)
             if told["state"] == "stopped": note = f"Stopped in {folder.name}; the same call goes on."; break
             _tell(study, trial, told)
-            if told["state"] == "finished" and not keep_checkpoints: _remove(folder/"checkpoints")
+            if told["state"] == "finished" and not keep_checkpoints:
+                shutil.rmtree(folder/"checkpoints", ignore_errors=True)
             _save(SearchResult(output_dir, config, checked, metric, _rows(study), seed))
         result = SearchResult(output_dir, config, checked, metric, _rows(study), seed, note)
     _save(result)
@@ -353,7 +349,3 @@ def _save(result):
     from cockatoo.plots import to_svg
     write_json(result.path/"trials.json", result.to_dict())
     if result.rows: write_atomic(result.path/"parallel.svg", to_svg(plot_search(result)))
-
-def _remove(folder):
-    import shutil
-    shutil.rmtree(folder, ignore_errors=True)

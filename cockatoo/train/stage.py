@@ -14,6 +14,7 @@ from typing import Any, Callable
 from ..config import Config
 from ..hardware import matmul_peak
 from .callbacks import EarlyStopping, LogWriter, NonFiniteSentinel, Progress, StopOnRequest
+from .checkpoints import WEIGHTS, load_trained
 from .core import Run, lower_is_better, make_trainer
 from .processes import process_count
 
@@ -30,6 +31,7 @@ class Stage:
     evaluation: Callable | None = None  # (model) -> {"f1_macro": …}
     within: Callable = nullcontext  # (model) -> context manager that is entered around the training
     callbacks: list = field(default_factory=list)  # further transformers.TrainerCallback objects
+    trained_only: bool = False  # checkpoints without the frozen parts: `model` is loaded with them again
 
 # %% ../../nbs/42_train.stage.ipynb #6299d02b
 _ASKED = "CUDA_LAUNCH_BLOCKING", "CUBLAS_WORKSPACE_CONFIG", "FLASH_ATTENTION_DETERMINISTIC", "HCCL_DETERMINISTIC"
@@ -60,6 +62,7 @@ def run_stage(
     "Train one stage to its end, or to the step after which a stop was asked for."
     trainer = make_trainer(config, run, stage.model, stage.dataset, stage.collate, stage.loss, stage.optimizer,
                            stage.evaluation)
+    trainer.trained_only = stage.trained_only
     t, metric = config.training, config.training.metric_for_best_model
     sentinel = NonFiniteSentinel(run, lambda: trainer.rows, trainer.measured)
     patience = EarlyStopping(f"eval_{metric}", t.early_stopping_patience, not lower_is_better(metric))
@@ -90,4 +93,6 @@ def load_best(
     from safetensors.torch import load_model
     best = trainer.state.best_global_step
     if best is None or best == trainer.state.global_step: return
-    load_model(trainer.model, run.checkpoints/f"checkpoint-{best}"/"model.safetensors", device=str(trainer.args.device))
+    file = run.checkpoints/f"checkpoint-{best}"/WEIGHTS
+    if trainer.trained_only: load_trained(trainer.model, file)
+    else: load_model(trainer.model, file, device=str(trainer.args.device))

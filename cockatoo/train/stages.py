@@ -155,4 +155,5 @@ def evaluate(
 ) -> dict:  # a report, see `metrics.classification_report`
     "Judge a run on a split, with its own thresholds."
     run = run if isinstance(run, Run) else Run(run)
+    if not run.model_dir.is_dir(): raise CockatooError(f"{run.path}: {run.status}, so there is no model to judge yet")
     return builder(spec(run.config.model_type), "evaluate")(run, data, split)
