@@ -27,6 +27,7 @@ RECIPES = {
     "layer-wise decay .8": {"training.layerwise-learning-rate-decay": .8},
     "rate of the new head times 10": {"training.head-learning-rate-multiplier": 10},
     "rate 4e-4": {"training.learning-rate": 4e-4},
+    "rows of like length not together": {"training.group-by-length": "false"},
     "8-bit AdamW": {"training.optimizer": "adamw_8bit"},
     "nothing frozen, dropout .1, rate 1e-4": FULL,
     "nothing frozen, the same, layer-wise decay .8": FULL | {"training.layerwise-learning-rate-decay": .8},

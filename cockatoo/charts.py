@@ -86,7 +86,7 @@ STYLE = """<style>
 .ck-changed>.widget-box .widget-label{font-weight:600;color:var(--ck-1)}
 .ck-wide{grid-column:1/-1} .ck-field .widget-label{font-size:12px;cursor:help}
 .ck-studio .ck-field p.ck-error{padding:0 8px 4px;font-size:12px} .ck-studio>.widget-accordion{margin:0 0 10px 0}
-.ck-studio .lm-TabBar-tab{min-width:max-content;padding:0 9px}
+.ck-studio .lm-TabBar-tab{min-width:max-content!important;padding:0 9px}
 .ck-studio .progress-bar,.ck-studio .widget-hprogress{height:14px}
 .ck-curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(250px,1fr));gap:12px}
 .ck-curves svg{width:100%;height:auto;color:var(--ck-text)}
@@ -108,18 +108,22 @@ STYLE = """<style>
 .ck-studio pre.ck-code{background:var(--ck-soft);border-radius:4px;padding:8px 10px;margin:0;overflow:auto;
  max-height:260px;font:12px/1.45 var(--jp-code-font-family,monospace);white-space:pre;color:var(--ck-text);
  user-select:all}
+.ck-studio iframe{width:100%;height:440px;border:1px solid var(--ck-edge);border-radius:6px;margin-top:8px}
+[data-jp-theme-light=true] .ck-studio iframe{color-scheme:light}
+[data-jp-theme-light=false] .ck-studio iframe{color-scheme:dark}
 </style>"""
 
-# %% ../nbs/60_charts.ipynb #3069e4ae
+# %% ../nbs/60_charts.ipynb #774b5a42
 def curves(
     events, # what a run has logged so far
+    metric, # the validation figure that picks the best checkpoint, as the evaluations name it
 ):
-    "Loss, learning rate and macro-F1 of a run as one block of HTML."
+    "Loss, learning rate and one validation figure of a run as one block of HTML."
     def series(event, x, y): return [(e[x], e[y]) for e in events if e["event"] == event and x in e and y in e]
     loss = {"training": series("train", "step", "loss"), "validation": series("evaluate", "step", "loss")}
     rate = {"learning rate": series("train", "step", "learning_rate")}
-    f1 = {"macro-F1": series("evaluate", "epoch", "f1_macro")}
-    charts = ("Loss", "step", loss), ("Learning rate", "step", rate), ("Macro-F1 on validation", "epoch", f1)
+    best = {metric: series("evaluate", "epoch", metric)}
+    charts = ("Loss", "step", loss), ("Learning rate", "step", rate), (f"Validation {metric}", "epoch", best)
     return f'<div class="ck-curves">{"".join(chart(*one) for one in charts)}</div>'
 
 # %% ../nbs/60_charts.ipynb #e8b311fe
@@ -163,16 +167,18 @@ def figure(
     text = "–" if value is None else f"{value:.{digits}f}" if isinstance(value, float) else f"{value:,}"
     return f'<span class="ck-bar"><i style="width:{100 * (value or 0):.0f}%"></i></span>{text}' if bar else text
 
-# %% ../nbs/60_charts.ipynb #e62527ae
+# %% ../nbs/60_charts.ipynb #b43635c9
 def results(
     metrics, # split -> metric -> value, as in `metrics.json`
 ):
-    "The metrics of a finished run as tables: a summary by split, then each label."
+    "The metrics of a finished run as tables: a summary by split and group, then each label, if there are some."
     splits = [name for name in ("validation", "test") if metrics.get(name)]
     if not splits: return ""
-    names = [n for n, value in metrics[splits[0]].items() if isinstance(value, (int, float))]
-    rows = [[html.escape(n), *(figure(metrics[s].get(n)) for s in splits)] for n in names]
-    out = table("Metrics", ["metric", *splits], rows)
+    shown = {name: part for s in splits for name, part in [(s, metrics[s]), *(
+        (f"{s}, {group}", part) for group, part in metrics[s].get("groups", {}).items())]}
+    names = dict.fromkeys(n for part in shown.values() for n, value in part.items() if isinstance(value, (int, float)))
+    rows = [[html.escape(n), *(figure(part.get(n)) for part in shown.values())] for n in names]
+    out = table("Metrics", ["metric", *map(html.escape, shown)], rows)
     labels = (metrics[splits[-1]].get("per_label") or {}).items()
     head = ["label", "F1", "precision", "recall", "avg. precision", "threshold", "support"]
     rows = [[html.escape(name), figure(m.get("f1"), bar=True), *(figure(m.get(key)) for key in

@@ -6,8 +6,8 @@
 __all__ = ['ACTIVE', 'COCKATOO', 'LogFollower', 'duration', 'progress', 'TrainingProcess', 'alive', 'Choices', 'shown', 'hint',
            'train_arguments', 'resume_arguments', 'command_line', 'open_run', 'list_runs', 'check_data']
 
-# %% ../nbs/60_control.ipynb #9c8923be
-import json, math, os, re, shlex, signal, subprocess, sys, threading
+# %% ../nbs/60_control.ipynb #45c0853f
+import json, os, re, shlex, signal, subprocess, sys, threading
 from pathlib import Path
 from .config import Config, parse_value, resolve
 from .registry import CockatooError, ConfigError, spec
@@ -57,6 +57,7 @@ def duration(
 
 def progress(
     events, # what a run has logged so far
+    metric, # the validation figure to name, as the evaluations call it
 ):
     "How far the run is: a fraction between 0 and 1, and a line of text."
     start = next((e for e in reversed(events) if e["event"] == "start"), None)
@@ -68,9 +69,10 @@ def progress(
     if epochs: parts.append(f"epoch {max(epochs):.2f} of {start.get('num_epochs', 0):g}")
     if train.get("samples_per_second"): parts.append(f"{train['samples_per_second']:,.0f} samples/s")
     if end: parts += [f"took {duration(end['seconds'])}"] if "seconds" in end else []
-    elif step >= steps > 0: parts.append("now tunes thresholds and measures")
+    elif step >= steps > 0: parts.append("now measures")
     elif train.get("eta_seconds"): parts.append(f"{duration(train['eta_seconds'])} left")
-    if "evaluate" in last: parts.append(f"macro-F1 {last['evaluate'].get('f1_macro', math.nan):.3f}")
+    value = last.get("evaluate", {}).get(metric)
+    if value is not None: parts.append(f"validation {metric} {value:.3f}")
     return min(1.0, step / steps) if steps else 0.0, " · ".join(parts)
 
 # %% ../nbs/60_control.ipynb #42195680
@@ -82,7 +84,7 @@ class TrainingProcess:
     def __init__(self,
         folder, # of the run; it need not exist yet
     ):
-        self.folder, self.process, self.stop_asked = Path(folder), None, ""
+        self.folder, self.process, self.stop_asked, self._metric = Path(folder), None, "", None
         self.output = self.folder.with_name(self.folder.name + ".log")
         self.follower = LogFollower(self.folder/"log.jsonl")
 
@@ -114,10 +116,12 @@ class TrainingProcess:
         "What a finished run measured."
         return json.loads((self.folder/"metrics.json").read_text(encoding="utf-8"))
     @property
+    def metric(self): return _metric(self)
+    @property
     def status(self): return _status(self)
     @property
     def message(self): return _message(self)
-    def __repr__(self): return f"{self.folder.name}: {self.status} · {progress(self.events)[1]}"
+    def __repr__(self): return f"{self.folder.name}: {self.status} · {progress(self.events, self.metric)[1]}"
 
 # %% ../nbs/60_control.ipynb #71be476e
 def alive(
@@ -145,6 +149,13 @@ def _status(self):
         stop.touch() # what `Run.stop` does
         self.stop_asked = "told"
     return "stopping" if self.stop_asked or stop.exists() else "running"
+
+# %% ../nbs/60_control.ipynb #d00b99d9
+def _metric(self):
+    "The validation figure that picks the best checkpoint, as the config of the run says; the loss while there is none."
+    file = self.folder/"config.yaml"
+    if self._metric is None and file.exists(): self._metric = Config.from_yaml(file).training.metric_for_best_model
+    return self._metric or "loss"
 
 # %% ../nbs/60_control.ipynb #6bd7864f
 def _message(self):

@@ -11,6 +11,7 @@ import pytest
 
 import lab
 from cockatoo import resolve
+from cockatoo.data.scenes import write_scenes
 
 needs_browser = pytest.mark.skipif(not lab.chromium() or not importlib.util.find_spec("playwright"),
                                    reason="no Chromium found (Debian's package is `chromium`), or playwright is not installed")
@@ -62,6 +63,42 @@ def test_the_panel_in_jupyterlab(tmp_path):
             for log in (tmp_path / "runs").glob("*.log"):
                 print(f"--- {log}\n{log.read_text()[-2000:]}")
             raise
+    assert page.strange == [], "the panel asked for something outside of this machine"
+
+
+@needs_browser
+def test_a_captioner_in_jupyterlab(tmp_path):
+    "The other family, from its type to a caption for a picture that is uploaded."
+    write_scenes(tmp_path / "scenes", (40, 8, 8), 32)
+    lab.write_notebook(tmp_path / "work.ipynb", "from cockatoo import studio\nstudio()")
+    with lab.jupyterlab(tmp_path) as address, lab.browser_page() as page:
+        lab.open_notebook(page, address("work.ipynb"))
+        lab.run_cell(page, 0)
+        panel = Panel(page)
+        panel.wait("cockatoo studio")
+        panel.field("Model type").select_option("captioner")
+        panel.value_becomes("Size", "balanced")  # the sizes are the captioner's now
+        panel.field("Size").select_option("tiny")
+        panel.wait("--size tiny")
+        panel.type("Data", "scenes")
+        panel.type("num epochs", "1")
+        panel.wait("--training.num-epochs 1")
+        panel.click("Check the data")
+        panel.wait("Caption report", 120)
+        panel.click("Train")
+        panel.wait("finished", 120)
+        panel.wait("Validation loss")
+        panel.wait("test, held_back")
+        page.frame_locator("iframe[title='Captions before and after']").get_by_text("before and after").wait_for(timeout=20_000)
+        with page.expect_file_chooser() as chooser:
+            panel.box.get_by_role("button", name="Upload").click()
+        chooser.value.set_files(str(next((tmp_path / "scenes" / "images").glob("test-*.png"))))
+        panel.wait("Upload (1)")
+        panel.click("Caption it")
+        panel.box.locator("img").wait_for(timeout=120_000)
+        panel.type("Picture", "scenes/captions.jsonl")
+        panel.click("Caption it")
+        panel.wait("not an image, or of an unknown format")
     assert page.strange == [], "the panel asked for something outside of this machine"
 
 

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'cache_root', 'work_folder', 'write_arrow', 'read_arrow', 'length_histogram', 'tokenizer_digest',
-           'tokenize', 'token_rows', 'prune']
+           'tokenize', 'token_rows', 'in_use', 'prune']
 
-# %% ../../nbs/10_data.cache.ipynb #7da0ffc3
-import atexit, hashlib, json, math, os, shutil, socket, tempfile
+# %% ../../nbs/10_data.cache.ipynb #9a64b231
+import atexit, hashlib, json, math, os, shutil, socket, tempfile, time, weakref
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -188,18 +188,40 @@ def token_rows(
         rows += block; start = stop
     return rows, np.array(whole, np.int32)
 
-# %% ../../nbs/10_data.cache.ipynb #abc3848d
+# %% ../../nbs/10_data.cache.ipynb #2c0a19ae
+_USED = weakref.WeakKeyDictionary() # who has files mapped in this process -> these files
+
+def in_use(
+    holder, # an object; when it is gone, its files are free again
+    files: Iterable, # paths that it has mapped; marked as used now
+):
+    "Keep files from `prune` as long as `holder` lives."
+    _USED[holder] = {Path(file) for file in files}
+    for file in _USED[holder]:
+        with suppress(FileNotFoundError): os.utime(file)
+
 def prune(
     root: Path, # from `cache_root`
     gigabytes: float, # keep at most so much (1 GB = 10⁹ bytes)
 ) -> int: # bytes that were freed
-    "Remove the files that were not used for longest, until the rest fits."
-    files = []
-    for file in (root/"tokens").rglob("*.arrow"):
+    "Remove the tokens and features that were not used for longest, until the rest fits; what is in use here stays."
+    files, kept, homes = [], set().union(*_USED.values()), [root/"tokens", root/"features"]
+    for file in chain.from_iterable(home.rglob("*.arrow") for home in homes):
         with suppress(OSError): found = file.stat(); files.append((found.st_mtime, found.st_size, file))
     excess = sum(size for _, size, _ in files) - gigabytes * 1e9
     freed = 0
     for _, size, file in sorted(files):
         if freed >= excess: break
-        file.unlink(missing_ok=True); freed += size
+        if file in kept: continue
+        with suppress(OSError): file.unlink(); freed += size # on Windows another process may hold it
+    for file in chain.from_iterable(home.rglob("*.partial") for home in homes):
+        with suppress(OSError): freed += _abandoned(file)
     return freed
+
+def _abandoned(file):
+    "Remove a half-written file whose writer is gone, or (a writer on another machine) silent for a day; its bytes."
+    found, (host, _, pid) = file.stat(), file.name.removesuffix(".partial").rpartition("~")
+    mine = host.endswith(f".{socket.gethostname()}") and pid.isdigit()
+    if _alive(int(pid)) if mine else time.time() - found.st_mtime < 86_400: return 0
+    file.unlink()
+    return found.st_size

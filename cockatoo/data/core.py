@@ -181,9 +181,10 @@ def open_folder(
     return Source(str(path), tuple(parts), unused=tuple(f.name for split, f in named if split is None))
 def _file_part(path, split=None): return Part(path.name, split, lambda: read_rows(path), path)
 
-# %% ../../nbs/10_data.ipynb #b9371479
+# %% ../../nbs/10_data.ipynb #0b6bc665
 SOURCES = {"demo": "cockatoo.data.demo:source", # name -> "module:attribute" of a function that returns a Source
-           "demo-images": "cockatoo.data.demo_images:source"}
+           "demo-images": "cockatoo.data.demo_images:source",
+           "demo-scenes": "cockatoo.data.scenes:source"}
 BUILT_IN = ("phishing", "measuring-hate-speech", "tweet-eval-hate", "toxic-chat", "jigsaw", "go-emotions")
 _OPENERS = "cockatoo.data.sources:open_builtin", "cockatoo.data.sources:open_sources" # by name, by YAML file
 

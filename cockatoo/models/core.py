@@ -74,6 +74,8 @@ _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece
 
 def local_checkpoint(
     folder:str|Path, # A model folder, a run folder, or one of a run's checkpoints
+    tokenizer:bool=True, # Must it have a tokenizer? A vision tower has none
+    weights:bool=True, # Must it have a configuration and weights? Image preprocessing alone has none
 )->Path: # The folder that `from_pretrained` reads
     "The model folder in or at `folder`; `CheckpointError` says which part is missing."
     folder = Path(folder).expanduser()
@@ -81,8 +83,8 @@ def local_checkpoint(
     if (folder/"model").is_dir() and not (folder/"config.json").exists(): folder = folder/"model"
     elif (folder/"config.yaml").exists() and not (folder/"config.json").exists():
         raise CheckpointError(f"{folder}: a run without model/: it has not finished; go on with --resume")
-    parts = {"config.json": ("config.json",), "weights (model.safetensors)": _WEIGHTS,
-             "tokenizer (tokenizer.json)": _TOKENIZERS}
+    parts = {"config.json": ("config.json",), "weights (model.safetensors)": _WEIGHTS} if weights else {}
+    if tokenizer: parts["tokenizer (tokenizer.json)"] = _TOKENIZERS
     missing = [name for name, patterns in parts.items() if not any(next(folder.glob(p), None) for p in patterns)]
     if missing: raise CheckpointError(f"{folder}: not a model folder, it has no {' and no '.join(missing)}")
     return folder
@@ -115,11 +117,13 @@ def _cached(checkpoint):
 def find_checkpoint(
     checkpoint:str|Path, # A hub id, a model folder or a run folder
     size:str|None=None, # With `tiny` there is nothing to find: the model is built, and the answer is `None`
+    tokenizer:bool=True, # Must a folder have a tokenizer? A vision tower has none
+    weights:bool=True, # Must it have a configuration and weights? Image preprocessing alone has none
 )->Path|str|None: # A folder that exists, or a hub id that the hub knows
     "Where to load from; `CheckpointError` in one line when nowhere."
     if size == "tiny": return None
     name = str(checkpoint)
-    if Path(name).expanduser().is_dir(): return local_checkpoint(name)
+    if Path(name).expanduser().is_dir(): return local_checkpoint(name, tokenizer, weights)
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", name):
         raise CheckpointError(f"{name}: no such folder{_nearest(Path(name))}")
     if (folder := offline_copy(name)) is not None: return folder
@@ -315,7 +319,7 @@ def parameter_table(
     "Count the parameters of each part, each parameter once."
     base, part, rows = {id(p) for p in getattr(model, "base_model", model).parameters()}, {}, {}
     for tower in towers(model):
-        of = "" if tower is model else tower.config.base_config_key.removesuffix("_config") + " "
+        of = "" if tower is model else (tower.config.base_config_key.removesuffix("_config") or "language") + " "
         stack = transformer_layers(tower)
         part |= {id(p): f"{of}embeddings" for p in embedding_block(tower).parameters()}
         states = [all(p.requires_grad for p in layer.parameters()) for layer in stack]
@@ -323,6 +327,8 @@ def parameter_table(
         for i, layer in enumerate(stack):
             last = max(j for j in range(len(stack)) if first[j] == first[i] and states[j] == states[i])
             part |= {id(p): f"{of}layers {first[i] + 1}-{last + 1}" for p in layer.parameters()}
+    between = getattr(getattr(model, "base_model", model), "multi_modal_projector", None) # a captioner has one
+    part |= {id(p): "projector" for p in between.parameters()} if between is not None else {}
     for p in model.parameters():
         row = rows.setdefault(part.get(id(p), "rest of encoder" if id(p) in base else "head"), [0, 0])
         row[0] += p.numel(); row[1] += p.numel() * p.requires_grad

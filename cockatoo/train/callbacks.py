@@ -125,7 +125,8 @@ class Progress(TrainerCallback):
             self.print(f"{self.label}: step {state.global_step}/{state.max_steps}, {figures}{left}")
 
     def on_evaluate(self, args, state, control, metrics=None, **kwargs):
-        shown = {k: metrics[f"eval_{k}"] for k in ("f1_macro", "f1_micro", "loss") if f"eval_{k}" in metrics}
+        names = dict.fromkeys((args.metric_for_best_model, "f1_macro", "f1_micro", "loss"))  # what decides: first
+        shown = {k: metrics[f"eval_{k}"] for k in names if f"eval_{k}" in metrics}
         text = f"epoch {state.epoch:.2f}: validation " + ", ".join(f"{k} {v:.4f}" for k, v in shown.items())
         if self.first: self.bar.write(text, file=sys.stderr) if not self.bar.disable else self.print(text)
 

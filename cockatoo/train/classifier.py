@@ -5,9 +5,7 @@
 # %% auto #0
 __all__ = ['ClassifierTraining', 'targets_of', 'loss_weights', 'intervals', 'evaluate_classifier']
 
-# %% ../../nbs/43_train.classifier.ipynb #081f0c90
-import shutil
-from pathlib import Path
+# %% ../../nbs/43_train.classifier.ipynb #708c393c
 from typing import Callable
 
 import numpy as np
@@ -24,19 +22,20 @@ from ..metrics import Thresholds, choose_thresholds, classification_report, prob
 from ..models.classifier import first_token_only
 from ..models.packed import encoder, unpadded
 from ..plots import plot_label_f1, plot_reliability, plot_thresholds, to_svg
-from ..registry import CockatooError, ConfigError, DataError, builder, spec, unknown
+from ..registry import DataError, builder, spec
 from .batches import StepBatches
 from .callbacks import plot_training
-from .core import Run, without_bars
-from .files import save_arrays, write_atomic, write_json
+from .core import Run
+from .files import save_arrays, write_atomic
 from .memory import is_out_of_memory
 from .optim import build_optimizer, parameter_groups
 from .processes import in_shares, process_count, process_number
-from .stage import Stage
+from .stage import Stage, need_metric, need_rows, need_splits, save_results
 
-# %% ../../nbs/43_train.classifier.ipynb #21ad5fb0
+# %% ../../nbs/43_train.classifier.ipynb #0cad12e5
 class ClassifierTraining:
     "The classifier's part of a training."
+    progress = False    # nothing here takes long enough to be shown
     def __init__(self,
         config: Config,  # Resolved settings
         say: Callable = lambda line: None,  # Called with a line that a person should read
@@ -48,9 +47,7 @@ class ClassifierTraining:
         "Load data, tokenizer and model. Whatever is wrong with them is raised here, before a run folder exists."
         c = self.config
         self.data = load_data(c.data); self.labels = self.data.labels
-        for name in ("train", "validation"):
-            if name not in self.data.splits:
-                raise DataError(f"{c.data.source}: no {name} split; training needs train and validation")
+        need_splits(self.data.splits, c.data.source)
         train, self.kind = self.data.splits["train"], spec(c.model_type)
         weights = loss_weights(c.loss, self.labels, *targets_of(train))
         self.loss = build_loss(c.loss, {name: each.values() for name, each in weights.items()})
@@ -81,12 +78,7 @@ class ClassifierTraining:
 def check(self: ClassifierTraining):
     "Raise now what would otherwise be found after an epoch, or after the training."
     c, (targets, _) = self.config, self.truth("validation")
-    best, report = c.training.metric_for_best_model, self.judge(np.zeros_like(targets), "validation")[1]
-    known = [name for name, value in report.items() if isinstance(value, float)]
-    if c.training.eval_strategy != "no" and best not in known:
-        if best in report: raise DataError(f"training.metric_for_best_model = {best}: not defined on these "
-                                           f"{len(targets):,} validation rows; defined are {', '.join(known)}")
-        raise ConfigError(unknown("training.metric_for_best_model", best, known))
+    need_metric(c, self.judge(np.zeros_like(targets), "validation")[1], len(targets))
     if c.model.unpad: encoder(self.model)
     if c.thresholds.calibration != "none": output_layer(self.model)
     if tokens := c.training.max_batch_tokens:
@@ -232,14 +224,9 @@ def draw(self: ClassifierTraining, run, logits, thresholds, metrics):
 @patch
 def save(self: ClassifierTraining, run, thresholds, metrics):
     "metrics.json and the model folder, each whole or not at all."
-    partial = run.path/".model.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    with without_bars(): self.model.save_pretrained(partial)
-    self.tokenizer.save_pretrained(partial); thresholds.save(partial)
-    write_json(run.path/"metrics.json", metrics)
-    write_atomic(partial/"README.md", builder(spec(self.config.model_type), "card")(run.path))
-    shutil.rmtree(run.model_dir, ignore_errors=True)
-    partial.rename(run.model_dir)
+    def write(folder):
+        self.model.save_pretrained(folder); self.tokenizer.save_pretrained(folder); thresholds.save(folder)
+    save_results(run, metrics, write)
 
 # %% ../../nbs/43_train.classifier.ipynb #d270a519
 def evaluate_classifier(
@@ -249,17 +236,14 @@ def evaluate_classifier(
 ) -> dict:
     "Judge a classifier on a split, with the thresholds in its model folder."
     config = run.config
-    if not run.model_dir.is_dir(): raise CockatooError(f"{run.path}: {run.status}, so there is no model to judge yet")
     kind, m, t = spec(config.model_type), config.model, config.training
     model, tokenizer, labels = builder(kind, "reload")(run.model_dir)
     every = run.data.get("all_labels") or list(labels)
     settings = config.data.model_copy(update={"source": data or config.data.source, "labels": every})
     loaded = load_data(settings, labels=labels, splits=(split,), cut=data is None)
-    found, known = loaded.splits, run.data.get("fingerprints", {}).get(split)
-    if split not in found: raise DataError(f"{settings.source}: has no {split} split")
-    if data is None and known and known != loaded.report["fingerprints"][split]:
-        raise DataError(f"{settings.source}: its {split} rows are not those that the run was made with; name the data "
-                        "to judge on with --data")
+    found = loaded.splits
+    if data is None: need_rows(run, split, loaded)
+    elif split not in found: raise DataError(f"{settings.source}: has no {split} split")
     logits = builder(kind, "score")(model, tokenizer, found[split], m.inference_max_length, t.eval_batch_size)
     loss = build_loss(config.loss, {name: each.values() for name, each in run.data.get("weights", {}).items()})
     thresholds, names, rows = Thresholds.load(run.model_dir, list(labels)), list(labels), targets_of(found[split])

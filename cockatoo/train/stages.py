@@ -97,7 +97,9 @@ def train(
     join(cpu=config.compute is not None and config.compute.device == "cpu")
     say = print_note if progress and alone else lambda line: None
     for note in notes: say(note)
-    with first_alone(): work = builder(spec(config.model_type), "train")(config, say).prepare()
+    work = builder(spec(config.model_type), "train")(config, say)
+    work.progress = progress and alone
+    with first_alone(): work.prepare()
     if alone: _begin(run, config, work, resume)
     else: run = Bystander(run.path)
     wait()
