@@ -7,12 +7,13 @@
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from goemotions import machine
 
 TARGET, SIZE, LOSS = 5.0, 155.0, {"fp16": 1e-3, "int8": 2e-2}  # times faster; kB an image; largest difference in loss (nats a token)
 
@@ -20,10 +21,11 @@ TARGET, SIZE, LOSS = 5.0, 155.0, {"fp16": 1e-3, "int8": 2e-2}  # times faster; k
 def write_parts(options, folder, captions):
     "A SigLIP tower and a Llama with random weights, as two folders that the captioner's own loading reads."
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import (LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, SiglipImageProcessorPil, SiglipVisionConfig,
                               SiglipVisionModel)
     from transformers.utils import logging
+
+    from cockatoo.models.core import byte_pieces
 
     logging.disable_progress_bar()
     torch.manual_seed(0)
@@ -32,10 +34,7 @@ def write_parts(options, folder, captions):
         hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=max(width // 64, 1),
         image_size=options.size, patch_size=patch)).save_pretrained(folder / "tower")
     SiglipImageProcessorPil(size={"height": options.size, "width": options.size}).save_pretrained(folder / "tower")
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    raw.train_from_iterator(captions, trainers.BpeTrainer(vocab_size=400, special_tokens=["<|endoftext|>", "<pad>"], show_progress=False,
-                                                          initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    raw = byte_pieces(captions, 400, ["<|endoftext|>", "<pad>"])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|endoftext|>", pad_token="<pad>")
     width, layers = options.language
     LlamaForCausalLM(LlamaConfig(
@@ -151,7 +150,7 @@ def summary(options, contestants):
     trained = sum(p.numel() for p in off.model.parameters() if p.requires_grad)
     setup = {"images": options.images, "epochs": options.epochs, "pixels": options.size, "batch_size": options.batch_size,
              "language_training": options.train, "rate": options.rate, "tower": options.tower, "language": options.language, "parameters": parts | {"trained": trained},
-             "machine": platform.machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+             "machine": machine(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
     return {"name": "captioner_cache", "setup": setup, "rows": rows, "targets": {"times_faster": TARGET, "kilobytes": SIZE, "loss": LOSS}, "met": met}
 
 

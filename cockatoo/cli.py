@@ -258,12 +258,12 @@ def labelled(
         return predictor.predict(texts, images if seen else None, windows=options.windows)
     return (row for chunk in chunks if chunk for row in answers(chunk))
 
-# %% ../nbs/70_cli.ipynb #4ad4bba2
+# %% ../nbs/70_cli.ipynb #88a37b69
 def captioned(
     options,  # Those of `predict`
     made,  # The predictor's class
-):  # a row for each image, with a caption or with an error
-    "Caption images and tell on stderr how many could not be read"
+):  # yields a row for each image, with a caption or with an error
+    "Caption images, and tell on stderr which could not be read"
     from cockatoo.data.core import read_rows
     from cockatoo.export.captions import image_files
     if options.windows: raise ConfigError("--windows: a captioner reads images")
@@ -277,13 +277,12 @@ def captioned(
     elif options.input: paths.append(options.input)
     if not paths:
         raise ConfigError("no image: put images or folders behind the run, or name a folder or table with --input")
-    files = image_files(paths)
-    lines = made.load(options.run).predict(files)
-    if wrong := [line for line in lines if "error" in line]:
-        for line in wrong: say(f"cockatoo: {line['image']}: {line['error']}")
-        if len(wrong) == len(lines): raise DataError(f"none of the {len(lines):,} images could be read")
-        say(f"cockatoo: {len(wrong):,} of {len(lines):,} images could not be read; the others have their captions")
-    return lines
+    files, wrong = image_files(paths), 0
+    for line in made.load(options.run).predict(files):
+        if "error" in line: wrong += 1; say(f"cockatoo: {line['image']}: {line['error']}")
+        yield line
+    if wrong == len(files): raise DataError(f"none of the {wrong:,} images could be read")
+    if wrong: say(f"cockatoo: {wrong:,} of {len(files):,} images could not be read; the others have their captions")
 
 # %% ../nbs/70_cli.ipynb #289063bc
 @command("doctor", "what works on this machine, what does not, and the fix", JSON)

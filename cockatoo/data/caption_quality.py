@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TOP', 'RARE', 'gini', 'entropy', 'count_captions', 'caption_findings', 'caption_quality', 'CaptionReport']
 
-# %% ../../nbs/18_data.caption_quality.ipynb #f6170241
-import re, textwrap
+# %% ../../nbs/18_data.caption_quality.ipynb #2e16a14a
+import re
 from array import array
 from collections import Counter
 import numpy as np
@@ -14,7 +14,8 @@ from .cache import length_histogram
 from .core import normalize_text, show, text_digest
 from .findings import SEVERITIES, count_of, percent, verdict
 from .quality import find_duplicates, near_pairs
-from .report import STYLE, DataReport, _e, _findings_html, _length_chart, _table
+from .report import STYLE, DataReport, _e, _findings_html, _length_chart, _table, findings_lines
+from ..tables import split_table
 
 # %% ../../nbs/18_data.caption_quality.ipynb #0c06b8f0
 def gini(
@@ -246,17 +247,7 @@ class CaptionReport(DataReport):
     def __repr__(self):
         c, found = self.report["captions"], self.report["findings"]
         rows = [("split", "images", "captions"), *((name, f"{a:,}", f"{b:,}") for name, a, b in _rows(self.report))]
-        wide = [max(map(len, column)) for column in zip(*rows)]
-        lines = ["  ".join([row[0].ljust(wide[0]), *(cell.rjust(w) for cell, w in zip(row[1:], wide[1:]))])
-                 for row in rows]
-        lines += ["", f"{c['split']}: {c['distinct']:,} different captions of {c['captions']:,}, the middle one of "
-                  f"{c['median_words']:g} words; {c['vocabulary']:,} words, {c['entropy']:.1f} bits a word",
-                  "", verdict(found)]
-        for severity, title in SEVERITIES.items():
-            items = [f for f in found if f["severity"] == severity]
-            lines += ["", f"{severity} ({title})"] if items else []
-            for f in items:
-                places = f" ({'; '.join(f['examples'][:2])})" if f["examples"] else ""
-                lines += textwrap.wrap(f["what"] + "." + f" {f['do']}".rstrip().replace("`", "") + places, 100,
-                                       initial_indent="  - ", subsequent_indent="    ", break_on_hyphens=False)
-        return "\n".join([self.report["source"], "", *lines])
+        lines = [split_table(rows), "",
+                 f"{c['split']}: {c['distinct']:,} different captions of {c['captions']:,}, the middle one of "
+                 f"{c['median_words']:g} words; {c['vocabulary']:,} words, {c['entropy']:.1f} bits a word", ""]
+        return "\n".join([self.report["source"], "", *lines, *findings_lines(found)])

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from ..config import _Yaml
-from .core import (READERS, SOURCES, SPLITS, Part, Row, Source, data_error, open_folder, open_source,
-                                read_rows, show, split_of_name)
-from .images import MAX_BYTES
+from .core import (READERS, SOURCES, SPLITS, Part, Row, Source, data_error, load_hub, open_folder,
+                                open_source, read_rows, show, split_of_name)
+from .images import MAX_BYTES, SUFFIXES
 from ..registry import ConfigError
 
 # %% ../../nbs/17_data.caption_sources.ipynb #7e53d92c
@@ -41,7 +41,8 @@ CAPTION_SOURCES = {source.name: source for source in (
     CaptionSource("docornot", "Mozilla/docornot", fixed="Text document.", where={"is_document": 1}, most=2000,
                   note="Scanned pages, so that a captioner does not make up a scene for them."),
     CaptionSource("validation", "Mozilla/alt-text-validation", caption="gpt_alt_text", where={"gpt_alt_text": None},
-                  whole=True, note="Small. The original trained on all of it, test included; here it is cut."))}
+                  whole=True, note="Small. The original trained on all of it, test included; here it is cut."),
+    CaptionSource("demo", path="demo-scenes"))} # what `demo` means for this family
 
 def caption_source(
     entry: str | dict, # a registered name, a file, a folder, a hub id, or a description as a mapping
@@ -64,8 +65,8 @@ def caption_source(
         raise data_error("give one of hub, path", f"source {made.name!r}", expected="where the rows are")
     return made
 
-# %% ../../nbs/17_data.caption_sources.ipynb #e8cf6e4e
-_PICTURES = {"jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif"}
+# %% ../../nbs/17_data.caption_sources.ipynb #1d8c186c
+_PICTURES = {suffix[1:] for suffix in SUFFIXES}
 
 def read_tar(
     path: Path, # a `.tar` file, perhaps compressed
@@ -151,23 +152,15 @@ def _dataset_parts(loaded, name):
     taken = [part for part in found if part.split or len(found) == 1]
     return taken, [part.file for part in found if part not in taken]
 
-# %% ../../nbs/17_data.caption_sources.ipynb #72255409
+# %% ../../nbs/17_data.caption_sources.ipynb #a8a74ee6
 def _openable(): return f"a folder, a file, a hub id (owner/name) or one of: {', '.join([*CAPTION_SOURCES, *SOURCES])}"
-def _hub_splits(hub):
-    "A data set of the hub: asks it, or its copy on this disk."
-    import datasets
-    name, _, configuration = hub.partition(":")
-    try: return datasets.load_dataset(name, configuration or None)
-    except Exception as e: # the hub, its files and its cache fail in many ways; each is one line for the reader
-        reason = next((line for line in str(e).splitlines() if line.strip()), "")
-        what = f"is no file or folder here, and the hub does not give it ({type(e).__name__}: {reason})"
-        raise data_error(what, hub, expected=_openable(), name=hub, options=[*CAPTION_SOURCES, *SOURCES]) from None
 
 def _parts(source, caption, notes):
     "Parts of a described source with rows as they stand, and what was seen and not taken."
     at = source.path or ""
     if source.hub or re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(:[\w.-]+)?", at) and not Path(at).parent.exists():
-        return _dataset_parts(_hub_splits(source.hub or at), source.name)
+        loaded = load_hub(source.hub or at, _openable(), [*CAPTION_SOURCES, *SOURCES])
+        return _dataset_parts(loaded, source.name)
     if at in SOURCES: opened = open_source(at); return list(opened.parts), list(opened.unused)
     path = Path(at).expanduser()
     if path.is_dir(): return _folder_parts(path, caption, notes)
@@ -219,7 +212,6 @@ def open_captions(
     path = Path(name).expanduser()
     if path.suffix.lower() in (".yaml", ".yml") and path.is_file(): entries, folder = _listed(path), path.parent
     elif isinstance(source, str) and not path.exists(): entries = [e for e in re.split(r"[,\s]+", source) if e]
-    entries = ["demo-scenes" if e == "demo" else e for e in entries] # the demo of this family
     members, parts, unused, notes = [caption_source(e, folder) for e in entries], [], [], Counter()
     twice = [name for name, n in Counter(s.name for s in members).items() if n > 1]
     if twice: raise data_error(f"the source {twice[0]!r} is there twice", name)

@@ -20,7 +20,7 @@ from .core import SPLITS, data_error, hash_split, nearest, show, text_digest
 from .images import ImageChecks, open_image
 from .labels import text_fault
 from .reading import BLOCK, Reading, plan_splits
-from .text import _check_rejected, copy_lines
+from .text import SplitTable, _check_rejected
 from ..registry import ConfigError, DataError
 
 # %% ../../nbs/17_data.captions.ipynb #727092be
@@ -91,9 +91,9 @@ def _found(cell, home):
     if not home or not isinstance(cell, str) or not cell.strip() or (home/cell).is_file(): return cell
     return f"images/{cell}" if (home/"images"/cell).is_file() else cell
 
-# %% ../../nbs/17_data.captions.ipynb #ac4eea1e
-@dataclass
-class CaptionData:
+# %% ../../nbs/17_data.captions.ipynb #daa2c69f
+@dataclass(repr=False)
+class CaptionData(SplitTable):
     "Pictures with captions, by split."
     splits: dict # split -> `datasets.Dataset`: image {bytes, path}, captions, row, digest uint64, perhaps subset
     report: dict # what was read, for `data.json`
@@ -107,15 +107,6 @@ class CaptionData:
             body.append([name, *cells((found["images"], found["captions"]))])
             body += [[f"{name}: {subset}", *cells(counts)] for subset, counts in found.get("subsets", {}).items()]
         return [["split", "images", "captions", "captions an image"], *body]
-    def save_set_aside(self, folder: Path) -> None:
-        "Write `rejected.jsonl` and `removed.jsonl`, each only if it has lines."
-        for name in ("rejected.jsonl", "removed.jsonl"): copy_lines(self.folder/name, Path(folder)/name)
-    def __repr__(self):
-        first, *others = [[cell.rjust(max(map(len, column))) for cell in column] for column in zip(*self.table())]
-        return "\n".join("  ".join((name.strip().ljust(len(name)), *cells)) for name, *cells in zip(first, *others))
-    def _repr_markdown_(self):
-        head, *body = self.table()
-        return "\n".join("| " + " | ".join(row) + " |" for row in [head, [":--"] + ["--:"] * (len(head) - 1), *body])
 
 # %% ../../nbs/17_data.captions.ipynb #1b437b8b
 _PLAIN = {"split_method": "hash", "group_column": None, "rebalance": "none", "near_duplicates": False}

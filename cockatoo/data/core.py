@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['READERS', 'SPLITS', 'SOURCES', 'BUILT_IN', 'METADATA', 'nearest', 'data_error', 'show', 'Row', 'read_jsonl',
            'read_csv', 'read_parquet', 'read_rows', 'Part', 'Source', 'split_of_name', 'open_folder', 'register_source',
-           'rows_source', 'open_hub', 'datasets_source', 'open_source', 'is_metadata', 'Columns', 'choose_columns',
+           'rows_source', 'load_hub', 'datasets_source', 'open_source', 'is_metadata', 'Columns', 'choose_columns',
            'normalize_text', 'text_digest', 'hash_split', 'TextCollator']
 
 # %% ../../nbs/10_data.ipynb #7c997124
@@ -208,19 +208,20 @@ def rows_source(
         return Part(file, split, lambda: (Row(file, i, values) for i, values in enumerate(start(), 1)))
     return Source(name, tuple(part(s, f) for s, f in splits.items()), None if labels is None else tuple(labels))
 
-# %% ../../nbs/10_data.ipynb #7e70441d
-def open_hub(
+# %% ../../nbs/10_data.ipynb #df1f02db
+def load_hub(
     name: str, # `owner/name`, with `:configuration` where the data set has several
-) -> Source: # one part a split
-    "A data set of the hub as a source."
+    expected: str, # what could have been named instead, for the error ...
+    options: Iterable[str] = (), # ... and the names among which the nearest is looked for
+) -> dict: # split -> `datasets.Dataset`
+    "Ask the hub, or its copy on this disk; every fault is a one-line `DataError`."
     import datasets
     hub_id, _, configuration = name.partition(":")
-    try: splits = datasets.load_dataset(hub_id, configuration or None)
+    try: return datasets.load_dataset(hub_id, configuration or None)
     except Exception as e: # the hub, its files and its cache fail in many ways; each is one line for the reader
         reason = next((line for line in str(e).splitlines() if line.strip()), type(e).__name__)
         what = f"is no file or folder here, and the hub does not give it ({type(e).__name__}: {reason})"
-        raise data_error(what, name, expected=_openable()) from None
-    return datasets_source(name, splits)
+        raise data_error(what, name, expected=expected, name=name, options=options) from None
 
 def datasets_source(
     name: str, # how rows and errors name it
@@ -254,7 +255,8 @@ def open_source(
     if path.is_dir(): return open_folder(path)
     if path.is_file(): return Source(name, (_file_part(path),))
     hub_id = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(:[\w.-]+)?", name)
-    if hub_id and path.suffix not in READERS and not path.parent.exists(): return open_hub(name)
+    if hub_id and path.suffix not in READERS and not path.parent.exists(): return datasets_source(
+        name, load_hub(name, _openable()))
     beside = [f.name for f in path.parent.iterdir()] if path.parent.is_dir() else []
     if not beside: raise data_error("no such file", path, expected=f"a folder that exists; {path.parent} does not")
     raise data_error("no such file or source", name, expected=_openable(), name=path.name,

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OFFLINE', 'OfflineCopy', 'check_files', 'offline_copy', 'local_checkpoint', 'find_checkpoint', 'loading',
-           'learn_pieces', 'tiny', 'check_attention', 'transformer_layers', 'towers', 'embedding_block', 'freeze',
-           'ParameterTable', 'parameter_table', 'set_dropout', 'check_loaded', 'save']
+           'learn_pieces', 'byte_pieces', 'tiny', 'check_attention', 'transformer_layers', 'towers', 'embedding_block',
+           'freeze', 'ParameterTable', 'parameter_table', 'set_dropout', 'check_loaded', 'save']
 
 # %% ../../nbs/20_models.ipynb #1ff37108
 import contextlib
@@ -204,13 +204,23 @@ def _deberta_tokenizer(texts, vocab_size):
     total = math.log(sum(used.values()) + len(pieces))
     return DebertaV2Tokenizer(vocab=[(p, 0.0 if p in special else math.log(used[p] + 1) - total) for p in pieces])
 
+def byte_pieces(
+    texts, # Strings to learn from
+    vocab_size:int, # Number of pieces, special tokens included
+    special_tokens:list, # They come first
+): # A `tokenizers.Tokenizer`
+    "Pieces over bytes: any text is made of them, and comes back as it was."
+    from tokenizers import decoders, pre_tokenizers
+    cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw = learn_pieces(texts, vocab_size, special_tokens, pre_tokenizer=cut, alphabet=sorted(cut.alphabet()))
+    raw.decoder = decoders.ByteLevel()
+    return raw
+
 def _modernbert_tokenizer(texts, vocab_size):
-    from tokenizers import decoders, pre_tokenizers, processors
+    from tokenizers import processors
     from transformers import PreTrainedTokenizerFast
     special = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "cls", "sep", "pad", "mask")}
-    cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw = learn_pieces(texts, vocab_size, list(special.values()), pre_tokenizer=cut, alphabet=sorted(cut.alphabet()))
-    raw.decoder = decoders.ByteLevel()
+    raw = byte_pieces(texts, vocab_size, list(special.values()))
     raw.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(t, raw.token_to_id(t)) for t in ("[CLS]", "[SEP]")])
     return PreTrainedTokenizerFast(tokenizer_object=raw, model_input_names=["input_ids", "attention_mask"], **special)

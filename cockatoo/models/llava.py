@@ -13,7 +13,7 @@ from transformers import (AddedToken, AutoConfig, AutoImageProcessor, AutoModel,
                           LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor)
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
-from .core import check_attention, find_checkpoint, learn_pieces, loading, set_dropout
+from .core import byte_pieces, check_attention, find_checkpoint, loading, set_dropout
 from ..registry import CheckpointError, ConfigError
 
 # %% ../../nbs/22_models.llava.ipynb #28cbab7b
@@ -176,15 +176,11 @@ def join(
                                  vision_feature_select_strategy=own.vision_feature_select_strategy,
                                  num_additional_image_tokens=extra)
 
-# %% ../../nbs/22_models.llava.ipynb #42de751c
+# %% ../../nbs/22_models.llava.ipynb #9a5bcdc2
 def _byte_tokenizer(texts, vocab_size):
     "A tokenizer on bytes with pieces learned from `texts`, and room for one token more."
-    from tokenizers import decoders, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
-    cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw = learn_pieces(texts, vocab_size - 1, ["<|endoftext|>", "<pad>"], pre_tokenizer=cut,
-                       alphabet=sorted(cut.alphabet()))
-    raw.decoder = decoders.ByteLevel()
+    raw = byte_pieces(texts, vocab_size - 1, ["<|endoftext|>", "<pad>"])
     return PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|endoftext|>", pad_token="<pad>",
                                    model_input_names=["input_ids", "attention_mask"])
 
@@ -204,8 +200,7 @@ def tiny_parts(
     ids = {f"{k}_token_id": getattr(tokenizer, f"{k}_token_id") for k in ("pad", "bos", "eos")}
     text = dict(parts["language"], **ids, vocab_size=len(tokenizer), tie_word_embeddings=True)
     text = AutoConfig.for_model("llama", **text)
-    eye = {k: v for k, v in parts["vision"].items() if k not in ("vocab_size", "max_position_embeddings")}
-    vision = AutoConfig.for_model("siglip_vision_model", vision_use_head=False, **eye)
+    vision = AutoConfig.for_model("siglip_vision_model", vision_use_head=False, **parts["vision"])
     set_dropout(text, config.model.dropout)
     made = []
     for own, auto in ((vision, AutoModel), (text, AutoModelForCausalLM)):

@@ -242,8 +242,7 @@ def evaluate_classifier(
     settings = config.data.model_copy(update={"source": data or config.data.source, "labels": every})
     loaded = load_data(settings, labels=labels, splits=(split,), cut=data is None)
     found = loaded.splits
-    if data is None: need_rows(run, split, loaded)
-    elif split not in found: raise DataError(f"{settings.source}: has no {split} split")
+    need_rows(run, split, loaded, data)
     logits = builder(kind, "score")(model, tokenizer, found[split], m.inference_max_length, t.eval_batch_size)
     loss = build_loss(config.loss, {name: each.values() for name, each in run.data.get("weights", {}).items()})
     thresholds, names, rows = Thresholds.load(run.model_dir, list(labels)), list(labels), targets_of(found[split])

@@ -171,14 +171,13 @@ def _finished(run):
     if run.status != "finished": raise CockatooError(f"{run.path}: is {run.status}; expected a finished run")
     return run
 
-def _paired(a, b, split, names, resamples):
+def _paired(a, b, split, names, resamples, rows):
     "Intervals of the differences by metric, and a note on them, or on why there are none."
     prints = [run.data.get("fingerprints", {}).get(split) for run in (a, b)]
     if None in prints or prints[0] != prints[1]:
         return {}, f"the runs were not judged on the same {split} rows: their figures differ for that reason as well"
     draws = f"({resamples:,} paired bootstrap draws); that another seed gives another model is not in them"
     if not names:
-        rows = _captions(a, b, split)
         if not rows: return {}, "the two runs have not captioned the same images, so there is no interval"
         said = [[row[who] for row in rows] for who in ("a", "b", "references")]
         note = f"the intervals are about the {len(rows):,} images {draws}"
@@ -217,7 +216,8 @@ def compare(
     settings = _settings(a.config, b.config)
     names = {row["setting"] for row in settings}
     same_loss = not any(name.startswith("loss.") for name in names)
-    paired, note = _paired(a, b, split, own, resamples)
+    captions = [] if own else _captions(a, b, split)
+    paired, note = _paired(a, b, split, own, resamples, captions)
     notes = [note]
     if own != theirs: notes.append("the labels of B stand in another order; they are compared by name")
     if not same_loss and all("loss" in report for report in reports):
@@ -230,7 +230,7 @@ def compare(
     costs = [_cost(run) for run in (a, b)]
     cost = [{"what": k, "a": v, "b": costs[1][k]} for k, v in costs[0].items() if (v, costs[1][k]) != (None, None)]
     return Comparison(str(a.path), str(b.path), split, _metrics(*reports, paired, same_loss), settings,
-                      _data(a.data, b.data), cost, _labels(*reports), notes, [] if own else _captions(a, b, split))
+                      _data(a.data, b.data), cost, _labels(*reports), notes, captions)
 
 # %% ../../nbs/45_train.compare.ipynb #a89625fa
 def read_captions(

@@ -125,12 +125,13 @@ def need_metric(
 def need_rows(
     run: Run,  # A finished run
     split: str,  # Which of its splits is judged again
-    data,  # What `load_…` gave for it, without another source
+    data,  # What `load_…` gave for it
+    other: str | None = None,  # The source that was named; None: that of the run
 ):
-    "`DataError` if the rows are not those that the run was made with."
-    source, known = run.config.data.source, run.data.get("fingerprints", {}).get(split)
+    "`DataError` if the split is not there, or its rows are not those that the run was made with."
+    source, known = other or run.config.data.source, run.data.get("fingerprints", {}).get(split)
     if split not in data.splits: raise DataError(f"{source}: has no {split} split")
-    if known and known != data.report["fingerprints"][split]:
+    if not other and known and known != data.report["fingerprints"][split]:
         raise DataError(f"{source}: its {split} rows are not those that the run was made with; name the data "
                         "to judge on with --data")
 
