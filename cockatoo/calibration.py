@@ -86,12 +86,12 @@ def output_layer(
     found = [m for m in model.modules() if isinstance(m, nn.Linear) and id(m) not in inside]
     if not found or found[-1].out_features != labels:
         last = f"the last one has {found[-1].out_features}" if found else "there is no linear layer outside the encoder"
-        raise ConfigError(f"thresholds.calibration: {type(model).__name__}: no output layer with {labels} rows, "
-                          f"one a label: {last}; choose 'none'")
+        raise ConfigError(f"{type(model).__name__}: no output layer with {labels} rows, one a label: {last}; "
+                          "choose thresholds.calibration=none and loss.prior_bias=false")
     shared = [n for n, p in model.named_parameters(remove_duplicate=False) if p is found[-1].weight]
     if len(shared) > 1:
-        raise ConfigError(f"thresholds.calibration: the output layer shares its weights, {', '.join(shared)}; "
-                          "choose 'none'")
+        raise ConfigError(f"the output layer shares its weights, {', '.join(shared)}; "
+                          "choose thresholds.calibration=none and loss.prior_bias=false")
     return found[-1]
 def fold_temperature(
     model, # a `transformers` classifier, changed in place

@@ -194,12 +194,15 @@ def estimate(
     checkpoint, dropout = (spec.checkpoint or "").lower(), get("model.dropout")
     if dropout is None: dropout = not any(name in checkpoint for name in _KEEPS)  # these two are published without
     fused = get("model.attention") != "eager" and (hardware.device == "cuda" or not dropout)
-    kept = layer_bytes(a, length, fused, bool(dropout), checkpoint) * (1 if "sdpa" in spec.attentions else 2)
-    again = get("training.gradient_checkpointing")
-    kept = kept + 4 * a["hidden_size"] * layers if again else kept * layers
-    work = 8 * (a["hidden_size"] + a["intermediate_size"])
+    again, twice = get("training.gradient_checkpointing"), 1 if "sdpa" in spec.attentions else 2
+    def activations(shape, length, tokens):
+        kept, layers = layer_bytes(shape, length, fused, bool(dropout), checkpoint) * twice, shape["num_hidden_layers"]
+        kept = kept + 4 * shape["hidden_size"] * layers if again else kept * layers
+        return tokens * (kept + 8 * (shape["hidden_size"] + shape["intermediate_size"]))
     memory = {"weights": 4 * total, "gradients": 4 * trained,
-              "optimiser": state.get(get("training.optimizer"), 0), "activations": tokens * (kept + work)}
+              "optimiser": state.get(get("training.optimizer"), 0), "activations": activations(a, length, tokens)}
+    if (vision := a.get("vision")) and get("data.image_column"):  # as if each row had an image
+        memory["images"] = activations(vision, vision["length"], tokens // length * vision["length"])
     return Estimate(total, trained, memory, 6.0 * max(layer, total - embeddings))
 
 # %% ../nbs/02_hardware.ipynb #57601b0f

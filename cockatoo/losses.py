@@ -173,7 +173,7 @@ def build_loss(
     name = settings.pop("name", "asl")
     if name not in LOSSES: raise ConfigError(unknown("loss", name, LOSSES))
     known = sorted({s for loss in LOSSES.values() for s in loss.settings})
-    settings.pop("max_weight", None)
+    for other in ("max_weight", "prior_bias"): settings.pop(other, None)    # settings of what is around a loss
     for key in [*settings]:
         if key not in known: raise ConfigError(unknown("loss setting", key, known))
         if key not in ("pos_weight", "class_weights"): continue

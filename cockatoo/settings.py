@@ -99,6 +99,7 @@ class TrainingSettings(Settings):
     save_steps: int | None = _set(None, "Steps between checkpoints; empty: with each evaluation", "steps", ge=1)
     metric_for_best_model: str = _set("f1_macro", "Validation number that picks the best checkpoint")
     early_stopping_patience: int = _set(3, "Stop after so many without gain (0: never)", "evaluations", ge=0)
+    average_checkpoints: bool = _set(False, "Average the kept checkpoints' weights where validation gains by it?")
     save_total_limit: int = _set(2, "Checkpoints kept on disk", "checkpoints", ge=1)
     logging_steps: int = _set(12, "Steps between two lines of the log", "steps", ge=1)
 
@@ -117,6 +118,7 @@ class LossSettings(Settings):
     pos_weight: Weighting = _set("none", "Weight of the positives of each label, for a loss that takes it (bce)")
     class_weights: Weighting = _set("none", "Weight of each label, positives and negatives alike")
     max_weight: float = _set(10., "Largest such weight", ge=1)
+    prior_bias: bool = _set(True, "Begin a new output layer at the labels' shares of the training rows?")
 
 class ThresholdSettings(Settings):
     "How probabilities become decisions."

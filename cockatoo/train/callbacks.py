@@ -157,13 +157,16 @@ class EarlyStopping(TrainerCallback):
         metric: str,  # As logged, e.g. "eval_f1_macro"
         patience: int,  # Evaluations without improvement that are accepted
         greater_is_better: bool = True,  # Is a larger value better?
+        since: int = 0,  # The step from which on evaluations are counted
     ):
         self.metric, self.patience, self.sign = metric, patience, 1 if greater_is_better else -1
+        self.since = since
 
     def on_evaluate(self, args, state, control, **kwargs):
-        values = [self.sign * entry[self.metric] for entry in state.log_history if self.metric in entry]
-        since_best = len(values) - 1 - values.index(max(values)) if values else 0
-        if self.patience and since_best >= self.patience: control.should_training_stop = True
+        found = [(entry["step"], self.sign * entry[self.metric]) for entry in state.log_history if self.metric in entry]
+        best = max(found, key=lambda each: each[1], default=(0, 0))[0]
+        missed = sum(step > max(best, self.since) for step, _ in found)
+        if self.patience and missed >= self.patience: control.should_training_stop = True
         return control
 
 # %% ../../nbs/42_train.callbacks.ipynb #68b82153

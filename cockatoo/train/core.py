@@ -62,10 +62,10 @@ class Run:
         what = f"it is {self.status} and has no {name} yet" if self.log_file.exists() else f"no {name} there"
         raise CockatooError(f"{self.path}: not a finished run ({what})")
 
-# %% ../../nbs/40_train.ipynb #c0deb44b
+# %% ../../nbs/40_train.ipynb #35e654b2
 @patch
 def append_log(self: Run,
-    event: str,  # What happened: start, train, evaluate, memory, calibrate, telemetry, end, error
+    event: str,  # What happened: start, prolong, train, evaluate, memory, average, calibrate, telemetry, end, error
     **fields,  # Anything JSON can hold
 ):
     "Append one line to log.jsonl and flush it."
@@ -151,14 +151,14 @@ def last_checkpoint(self: Run):  # Its folder, or None
     found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda f: int(f.name.rpartition("-")[2]), reverse=True)
     return next((f for f in found if is_complete(f)), None)
 
-# %% ../../nbs/40_train.ipynb #8e757f8f
+# %% ../../nbs/40_train.ipynb #305225e9
 @patch
 def rewind_log(self: Run,
     step: int,  # The step that training resumes from
 ):
     "Drop the lines about steps after `step`; they are about to be made again."
-    keep = [line for line in self.log() if line.get("step", 0) <= step and line["event"] not in ("end", "error")]
-    write_atomic(self.log_file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in keep))
+    keep = lambda line: line.get("step", 0) <= step and line["event"] not in ("average", "end", "error")
+    write_atomic(self.log_file, "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in self.log() if keep(x)))
 
 # %% ../../nbs/40_train.ipynb #7318e2b1
 class TrainingMethods:
