@@ -83,7 +83,7 @@ def write(args, more, rows, runs, first):
         "description": f"GoEmotions, {rows['train']:,} rows to train on, thresholds from the {rows['validation']:,} validation rows, "
                        f"judged on {rows['test']:,} training rows that were set aside before.",
         "machine": machine(), "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())), "arguments": more, "rows": rows,
-        "train_seconds": runs[0]["train_seconds"], "runs": runs, "test": first["test"], "validation": first["validation"]}
+        "runs": runs, "test": first["test"], "validation": first["validation"]}
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / f"results/{args.name}.json").write_text(json.dumps(result, indent=1) + "\n")
     t = runs[-1]["test"]

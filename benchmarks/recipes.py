@@ -31,6 +31,7 @@ RECIPES = {
     "binary cross-entropy": {"loss.name": "bce"},
     "binary cross-entropy, biases begin at zero": {"loss.name": "bce", "loss.prior-bias": "false"},
     "focal loss, gamma 2, both sides alike": {"loss.name": "focal"},
+    "focal loss, biases begin at zero": {"loss.name": "focal", "loss.prior-bias": "false"},
     "8-bit AdamW": {"training.optimizer": "adamw_8bit"},
 }
 

@@ -21,7 +21,7 @@ from ..registry import ConfigError, DataError, builder, spec, unknown
 from .checkpoints import WEIGHTS, load_trained
 from .core import Run, lower_is_better, make_trainer, without_bars
 from .files import write_atomic, write_json
-from .processes import process_count
+from .processes import process_count, wait
 
 # %% ../../nbs/42_train.stage.ipynb #5e403a46
 @dataclass
@@ -85,6 +85,7 @@ def run_stage(
     with stage.within(stage.model):
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if run.stopped_at is not None and run.stopped_at < trainer.state.max_steps: return False
+    wait()    # until process 0 has written the last checkpoint
     load_best(trainer, run)
     if t.average_checkpoints and stage.evaluation: average_checkpoints(trainer, run, metric)
     return True
@@ -109,7 +110,7 @@ def load_best(
     if best is None or best == trainer.state.global_step: return
     file = run.checkpoints/f"checkpoint-{best}"/WEIGHTS
     if trainer.trained_only: load_trained(trainer.model, file)
-    else: load_model(trainer.model, file, device=str(trainer.args.device))
+    else: load_model(trainer.model, file)
 
 # %% ../../nbs/42_train.stage.ipynb #00d12799
 def average_checkpoints(
@@ -127,11 +128,11 @@ def average_checkpoints(
     others = {*steps[-trainer.keep_checkpoints:]} & judged.keys() - {best}    # a kill may have left older ones
     weights, count, value = model.state_dict(), 1, judged.get(best)
     for step in sorted(others, key=judged.get, reverse=True) if best in judged else ():
-        found = load_file(run.checkpoints/f"checkpoint-{step}"/WEIGHTS, device=str(trainer.args.device))
+        found = load_file(run.checkpoints/f"checkpoint-{step}"/WEIGHTS)
         names = [name for name, each in found.items() if each.is_floating_point()]
         before = {name: weights[name].clone() for name in names}
         with torch.no_grad():
-            for name in names: weights[name].lerp_(found[name].to(weights[name].dtype), 1 / (count + 1))
+            for name in names: weights[name].lerp_(found[name].to(weights[name]), 1 / (count + 1))
         reached = trainer.evaluation(model)[metric]
         better = sign * reached > value
         if better: count, value = count + 1, sign * reached
