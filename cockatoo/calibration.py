@@ -74,9 +74,10 @@ def fit_platt(
         temperature[i], shift[i] = np.exp(-x[0]), x[1]
     return temperature, shift
 
-# %% ../nbs/32_calibration.ipynb #b93207b9
+# %% ../nbs/32_calibration.ipynb #c28c152c
 def output_layer(
     model, # a `transformers` classifier
+    bias=False, # must it have one?
 ): # the `nn.Linear` that makes the logits, `(labels, width)`
     "The last linear layer with one row a label, outside the encoder; `ConfigError` if there is none"
     from torch import nn
@@ -92,6 +93,9 @@ def output_layer(
     if len(shared) > 1:
         raise ConfigError(f"the output layer shares its weights, {', '.join(shared)}; "
                           "choose thresholds.calibration=none and loss.prior_bias=false")
+    if bias and found[-1].bias is None:
+        raise ConfigError(f"thresholds.calibration: {type(model).__name__}: its output layer has no bias to shift; "
+                          "choose 'label_temperature'")
     return found[-1]
 def fold_temperature(
     model, # a `transformers` classifier, changed in place
@@ -100,12 +104,9 @@ def fold_temperature(
 ):
     "Change weight and bias of the output layer, and with them the logits, wherever the model is used"
     import torch
-    layer, t = output_layer(model), np.asarray(temperature, dtype=np.float64)
+    layer, t = output_layer(model, np.any(shift)), np.asarray(temperature, dtype=np.float64)
     if t.ndim > 1 or t.size not in (1, layer.out_features) or not (np.isfinite(t) & (t > 0)).all():
         raise ConfigError(f"temperature = {t.tolist()}: must be one positive number, or {layer.out_features}")
-    if layer.bias is None and np.any(shift):
-        raise ConfigError(f"thresholds.calibration: {type(model).__name__}: its output layer has no bias to shift; "
-                          "choose 'label_temperature'")
     t, shift = (torch.tensor(np.broadcast_to(x, layer.out_features).copy(), device=layer.weight.device)
                 for x in (t, np.asarray(shift, dtype=np.float64)))
     with torch.no_grad():

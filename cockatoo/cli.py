@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METRICS', 'say', 'guarded', 'complaint', 'overview', 'dispatch', 'main', 'run_models', 'run_config', 'run_data',
            'resumed', 'metrics_table', 'run_train', 'run_evaluate', 'search_range', 'run_compare', 'run_search',
-           'run_predict', 'labelled', 'captioned', 'run_doctor', 'run_bench']
+           'run_predict', 'check_output', 'labelled', 'captioned', 'run_doctor', 'run_bench']
 
 # %% ../nbs/70_cli.ipynb #089a367e
 import argparse, json, os, re, subprocess, sys, traceback
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import cockatoo
 from .arguments import COMMANDS, JSON, TYPE, build_parser, command, option, settings, table, typed_settings
+from .config import read_yaml
 from .registry import CheckpointError, CockatooError, ConfigError, DataError, builder, spec, specs, unknown
 
 # %% ../nbs/70_cli.ipynb #82025348
@@ -177,10 +178,9 @@ def run_evaluate(options):
 def search_range(
     asked,  # What the YAML file says of one setting
 ):  # (low, high, scale) for `[low, high, log]` or `[low, high, linear]`; else as it is
-    "Tell a range from a list of choices; YAML takes `1e-5` for a text."
-    if not isinstance(asked, list): return asked
-    values = [float(v) if isinstance(v, str) and re.fullmatch(r"[-+]?[\d.]+[eE][-+]?\d+", v) else v for v in asked]
-    return tuple(values) if len(values) == 3 and values[2] in ("log", "linear") else values
+    "Tell a range from a list of choices."
+    is_range = isinstance(asked, list) and len(asked) == 3 and asked[2] in ("log", "linear")
+    return tuple(asked) if is_range else asked
 
 @command("compare", "two runs side by side: metrics, what differs, and whether it exceeds the noise",
          option("first", metavar="RUN", help="the folder of a run"),
@@ -202,13 +202,9 @@ def run_compare(options):
          with_settings=True)
 def run_search(options):
     "Search, then print the table of trials"
-    import yaml
-
     from cockatoo.train.search import search
     if not (options.space and options.output_dir): raise ConfigError("search needs --space F and --output-dir R")
-    found = yaml.safe_load(Path(options.space).read_text(encoding="utf-8"))
-    if not isinstance(found, dict): raise ConfigError(f"{options.space}: expected lines like `loss.name: [asl, bce]`")
-    space = {path: search_range(asked) for path, asked in found.items()}
+    space = {path: search_range(asked) for path, asked in read_yaml(Path(options.space))[1].items()}
     result = search(settings(options), options.output_dir, space, trials=options.trials)
     print(json.dumps(result.to_dict()) if options.json else result)
 
@@ -227,6 +223,7 @@ def run_search(options):
 def run_predict(options):
     "Label texts, or caption images"
     from cockatoo.export.predict import predictor_class
+    if options.output: check_output(Path(options.output), options.input)
     made = predictor_class(options.run)
     lines = {"texts": labelled, "images": captioned}[made.reads](options, made)
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in lines)
@@ -234,29 +231,52 @@ def run_predict(options):
     from cockatoo.train.files import write_atomic
     write_atomic(options.output, "".join(lines))
 
-# %% ../nbs/70_cli.ipynb #a5a527e5
+# %% ../nbs/70_cli.ipynb #499d333b
+def check_output(
+    file,  # Where JSON Lines are to go
+    given=None,  # The file that is read
+):
+    "Raise now what would otherwise be found after the work, or destroy it"
+    if file.suffix.lower() not in (".jsonl", ".json", ".txt", ""):
+        raise ConfigError(f"--output {file}: JSON Lines are written; expected a name that ends in .jsonl")
+    if given and file.exists() and file.samefile(given):
+        raise ConfigError(f"--output {file}: is the file that is read; choose another name")
+    if not file.parent.is_dir() or file.is_dir():
+        what = "is a folder" if file.is_dir() else f"there is no folder {file.parent}"
+        raise ConfigError(f"--output {file}: {what}; expected a file in a folder that exists")
+
 def labelled(
     options,  # Those of `predict`
     made,  # The predictor's class
-):  # a row for each text
-    "Label texts, a thousand at a time"
+):  # yields a row for each text, with labels or with an error
+    "Label texts, a thousand at a time, and tell on stderr which could not be read"
     from cockatoo.data.posts import read_posts, text_lines
     given = options.texts or options.image
     if given and options.input: raise ConfigError("--input excludes TEXT and --image: choose one")
-    if not (given or options.input) and sys.stdin.isatty():
+    if not (given or options.input) and (sys.stdin is None or sys.stdin.isatty()):
         raise ConfigError("no text: put it behind the run, name a file with --input, or pipe it in")
     if options.image and options.texts and len(options.image) != len(options.texts):
         raise ConfigError(f"--image: {len(options.image)} images for {len(options.texts)} texts; give one a text")
-    if given: posts = zip_longest(options.texts or [""] * len(options.image), options.image or ())
+    texts = options.texts or [""] * len(options.image or ())
+    for text in texts:
+        if text and not {*text} & {*" \n"} and Path(text).exists():
+            say(f"cockatoo: note: {text!r} is read as a text; what is in that file: --input {text}")
+    if given: posts = zip_longest(texts, options.image or (), ())
     elif options.input: posts = read_posts(options.input, options.text_column, options.image_column)
-    else: posts = ((text, None) for text in text_lines(sys.stdin.buffer, "standard input"))
+    else: posts = ((text, None, fault) for text, fault in text_lines(sys.stdin.buffer, "standard input"))
     first = list(islice(posts, 1000))  # what is wrong with the input is said before a model is loaded
     predictor, seen = made.load(options.run), bool(options.image or options.image_column)
-    chunks = chain([first], iter(lambda: list(islice(posts, 1000)), []))
-    def answers(chunk):
-        texts, images = zip(*chunk)
-        return predictor.predict(texts, images if seen else None, windows=options.windows)
-    return (row for chunk in chunks if chunk for row in answers(chunk))
+    rows = wrong = 0
+    for chunk in chain([first], iter(lambda: list(islice(posts, 1000)), [])):
+        good = [post[:2] for post in chunk if not post[2]]
+        texts, images = zip(*good) if good else ((), ())
+        answers = iter(predictor.predict(texts, images if seen else None, windows=options.windows))
+        for text, _, fault in chunk:
+            rows += 1; wrong += bool(fault)
+            if fault: say(f"cockatoo: {fault}")
+            yield {"text": text, "error": fault} if fault else next(answers)
+    if wrong and wrong == rows: raise DataError(f"none of the {wrong:,} texts could be read")
+    if wrong: say(f"cockatoo: {wrong:,} of {rows:,} texts could not be read; the others have their labels")
 
 # %% ../nbs/70_cli.ipynb #88a37b69
 def captioned(

@@ -217,6 +217,8 @@ def _impossible(settings, hardware):
     if precision == "fp16" and not cuda: yield "training.precision", "needs a CUDA device; use auto"
     if precision == "bf16" and cuda and not hardware.native_bf16:
         yield "training.precision", f"{hardware.name} has no bf16; use auto"
+    if (device := settings.get("compute.device", "auto")) not in ("auto", "cpu", hardware.device):
+        yield "compute.device", f"this machine has no {device} device, or PyTorch was built without; use auto"
     if settings.get("training.tf32") and not (cuda and hardware.native_bf16):
         yield "training.tf32", "needs a CUDA device of SM80 or later"
     if attention == "flash_attention_2":

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
+from ..alive import process_alive
 from ..registry import DataError
 
 # %% ../../nbs/10_data.cache.ipynb #f0f4c5eb
@@ -37,17 +38,12 @@ def work_folder(
     work.mkdir(exist_ok=True)
     for old in work.iterdir():
         host, _, rest = old.name.rpartition("~") # a cache may be shared by machines; a process is known on its own
-        if host == socket.gethostname() and not _alive(int(rest.partition("-")[0])):
+        if host == socket.gethostname() and not process_alive(int(rest.partition("-")[0])):
             shutil.rmtree(old, ignore_errors=True)
     mine = Path(tempfile.mkdtemp(prefix=f"{_me()}-", dir=work))
     atexit.register(_remove, mine, os.getpid())
     return mine
 def _me(): return f"{socket.gethostname()}~{os.getpid()}"
-def _alive(pid):
-    try: os.kill(pid, 0)
-    except ProcessLookupError: return False
-    except PermissionError: return True
-    return True
 def _remove(folder, pid):
     if os.getpid() == pid: shutil.rmtree(folder, ignore_errors=True) # a forked worker must not remove its parent's
 
@@ -222,6 +218,6 @@ def _abandoned(file):
     "Remove a half-written file whose writer is gone, or (a writer on another machine) silent for a day; its bytes."
     found, (host, _, pid) = file.stat(), file.name.removesuffix(".partial").rpartition("~")
     mine = host.endswith(f".{socket.gethostname()}") and pid.isdigit()
-    if _alive(int(pid)) if mine else time.time() - found.st_mtime < 86_400: return 0
+    if process_alive(int(pid)) if mine else time.time() - found.st_mtime < 86_400: return 0
     file.unlink()
     return found.st_size

@@ -83,12 +83,13 @@ def read_jsonl(
         if isinstance(values, dict): yield Row(path.name, number, values)
         else: yield Row(path.name, number, {}, f"not a JSON object: {show(values)}")
 
-# %% ../../nbs/10_data.ipynb #db3ede7e
+# %% ../../nbs/10_data.ipynb #4ba3a8d4
 def read_csv(
     path: Path, # a `.csv` or `.tsv` file with a header
-    delimiter: str = ",", # what stands between fields
+    delimiter: str | None = None, # what stands between fields; None: comma, semicolon or tab, as in the header
 ) -> Iterator[Row]: # one row a record
-    "Read comma- or tab-separated values row by row."
+    "Read separated values row by row."
+    if delimiter is None: delimiter = max(",;\t", key=re.sub('"[^"]*"', "", next(_lines(path), "")).count)
     limit = csv.field_size_limit(2**31 - 1) # the standard 131,072 is shorter than some texts
     try:
         reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
@@ -299,7 +300,7 @@ class Columns:
         elif name == s.labels_column and not by_column: found = "labels"
         elif name in (s.ignore_columns or ()): found = "ignored"
         elif by_column and name in (s.label_columns or self.fixed) and name in (self.fixed or [name]): found = "label"
-        elif is_metadata(name): found = "ignored"
+        elif is_metadata(name) or by_column and name not in (s.label_columns or [name]): found = "ignored"
         elif by_column and not s.label_columns and not self.fixed: found = "label"
         else: raise self.stray(name, row)
         {"label": self.label_columns, "ignored": self.ignored}.get(found, []).append(name)
@@ -333,6 +334,8 @@ def choose_columns(
     for name in wanted: must(name, "data.label_columns" if settings.label_columns else "data.labels")
     columns = Columns(settings, layout, frozenset(labels))
     for name in row.values: columns.role(name, row)
+    for name in settings.ignore_columns or ():
+        if strict and difflib.get_close_matches(name, columns.label_columns): must(name, "data.ignore_columns")
     if layout == "list" or columns.label_columns: return columns
     raise data_error(f"there is no column {settings.labels_column!r} and none that could be a label; {found}", row.file,
                      expected="a column of lists of names, or one 0/1 column a label")

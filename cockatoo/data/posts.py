@@ -12,38 +12,36 @@ from .images import image_reference
 from .labels import text_fault
 from ..registry import DataError
 
-# %% ../../nbs/15_data.posts.ipynb #7358a154
+# %% ../../nbs/15_data.posts.ipynb #b9f89fdf
 def text_lines(
     stream,  # Open in binary mode
     name: str,  # How errors call it
-):  # str, one a line
+):  # (text, what is wrong with it or None), one a line
     "The lines of a UTF-8 stream, without their ends"
     for number, raw in enumerate(stream, 1):
         try: text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as e: raise DataError(f"{name}, line {number}: byte {e.start + 1} is no UTF-8") from e
-        if not text.strip(): raise DataError(f"{name}, line {number}: the text is empty")
-        yield text
+        fault = text_fault(text)
+        yield text, fault and f"{name}, line {number}: {fault}"
 
 def read_posts(
     file: str,  # .txt, or .jsonl .csv .tsv .parquet with a text column
     column: str = "text",  # The column that holds the text
     image_column: str | None = None,  # The column that holds an image or its path, meant from the file's folder
-):  # (text, image or None), in the order of the file
+):  # (text, image or None, what is wrong or None), in the order of the file; `DataError` for a column that is not there
     "The texts of a file, and the images that go with them"
     path = Path(file)
     beside = [file.name for file in path.parent.glob("*")]
     if not path.is_file(): raise data_error("no such file", path, name=path.name, options=beside)
     if path.suffix.lower() == ".txt":
-        with open(path, "rb") as stream: yield from ((text, None) for text in text_lines(stream, path.name))
+        with open(path, "rb") as stream: yield from ((text, None, fault) for text, fault in text_lines(stream, path.name))
         return
     for row in read_rows(path):
-        text, there = row.values.get(column), column in row.values
-        if image_column and image_column not in row.values and not row.fault:
+        text = row.values.get(column)
+        for name in [image_column] if image_column else [column]:
+            if row.fault or name in row.values: continue
             found = ", ".join(map(repr, row.values))
-            raise data_error(f"no column {image_column!r}; found {found}", row.file, row.line, name=image_column,
-                             options=row.values)
+            raise data_error(f"no column {name!r}; found {found}", row.file, row.line, name=name, options=row.values)
         image = image_reference(row.values.get(image_column), path.parent) if image_column else None
         fault = row.fault or (not image or text) and text_fault(text)
-        if fault and not (row.fault or there): fault = f"no column {column!r}; found {', '.join(map(repr, row.values))}"
-        if fault: raise data_error(fault, row.file, row.line, name=column, options=() if there else row.values)
-        yield text or "", image
+        yield text or "", image, fault and str(data_error(fault, row.file, row.line))

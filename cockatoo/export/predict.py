@@ -48,6 +48,9 @@ def _thresholds(given, where, labels):
         if name not in labels.names: raise ConfigError(unknown("label", name, labels))
     missing = [name for name in labels if name not in values]
     if missing: raise ConfigError(f"thresholds: none for {', '.join(missing)}")
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise ConfigError(f"thresholds: {name} = {value!r}: expected a number from 0 to 1")
     return Thresholds({name: float(values[name]) for name in labels})
 
 # %% ../../nbs/52_export.predict.ipynb #bacb36e2
@@ -55,7 +58,8 @@ _READERS = {"cockatoo_clip": "clip"} # architecture in config.json -> room of `c
 def _architecture(where):
     "What config.json says the model is."
     file = where/"config.json"
-    return json.loads(file.read_text()).get("model_type") if file.is_file() else None
+    try: return json.loads(file.read_text(encoding="utf-8")).get("model_type") if file.is_file() else None
+    except ValueError as e: raise CheckpointError(f"{file}: is not JSON ({e}); it was cut or edited") from None
 def _family(where):
     "The module that loads and scores the classifier in a folder."
     return importlib.import_module(f"cockatoo.models.{_READERS.get(_architecture(where), 'classifier')}")

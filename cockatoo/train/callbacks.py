@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['flops_per_token', 'LogWriter', 'Progress', 'StopOnRequest', 'EarlyStopping', 'NonFiniteError', 'NonFiniteSentinel',
-           'plot_training', 'LivePlot']
+           'plot_training', 'Onlooker', 'LivePlot']
 
 # %% ../../nbs/42_train.callbacks.ipynb #fea4482e
 import math
@@ -162,11 +162,17 @@ class EarlyStopping(TrainerCallback):
         self.metric, self.patience, self.sign = metric, patience, 1 if greater_is_better else -1
         self.since = since
 
-    def on_evaluate(self, args, state, control, **kwargs):
-        found = [(entry["step"], self.sign * entry[self.metric]) for entry in state.log_history if self.metric in entry]
+    def spent(self,
+        history,  # A trainer's `state.log_history`
+    ) -> bool:
+        "Whether patience ends with the last of these evaluations."
+        found = [(entry["step"], self.sign * entry[self.metric]) for entry in history if self.metric in entry]
         best = max(found, key=lambda each: each[1], default=(0, 0))[0]
         missed = sum(step > max(best, self.since) for step, _ in found)
-        if self.patience and missed >= self.patience: control.should_training_stop = True
+        return 0 < self.patience <= missed
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        if self.spent(state.log_history): control.should_training_stop = True
         return control
 
 # %% ../../nbs/42_train.callbacks.ipynb #68b82153
@@ -227,8 +233,24 @@ def _running_mean(values, share=0.05):
     for i, value in enumerate(values, 1): mean = keep * mean + (1 - keep) * value; out.append(mean / (1 - keep ** i))
     return out
 
-# %% ../../nbs/42_train.callbacks.ipynb #15281a8c
-class LivePlot(TrainerCallback):
+# %% ../../nbs/42_train.callbacks.ipynb #5087114a
+class Onlooker(TrainerCallback):
+    "A callback that nothing depends on: its first error switches it off and is told on stderr."
+    broken = False
+    def attempt(self,
+        show,  # What it wants to do
+        *args,  # Handed on
+    ):
+        "Call `show`, unless it failed before."
+        if self.broken: return
+        try: show(*args)
+        except Exception as e:
+            self.broken, words = True, str(e).strip().split("\n")[0]
+            print(f"note: {type(self).__name__} is off from here on, training goes on ({type(e).__name__}: {words})",
+                  file=sys.stderr, flush=True)
+
+# %% ../../nbs/42_train.callbacks.ipynb #42fa2071
+class LivePlot(Onlooker):
     "The training curve below a notebook's cell, redrawn in place while the run goes on."
     def __init__(self,
         metric: str = "f1_macro",  # Which evaluation figure to draw
@@ -250,9 +272,12 @@ class LivePlot(TrainerCallback):
     def _draw(self, args, state, now=False):
         began = time.perf_counter()
         if not state.is_world_process_zero or not now and began < self.next: return
-        from cockatoo.plots import to_svg
-        self.show(to_svg(plot_training(Run(Path(args.output_dir).parent), self.metric)))  # checkpoints lie in the run
+        self.attempt(self._picture, Run(Path(args.output_dir).parent))    # checkpoints lie in the run
         ended = time.perf_counter(); self.next = ended + max(self.seconds, 20 * (ended - began))
+
+    def _picture(self, run):
+        from cockatoo.plots import to_svg
+        self.show(to_svg(plot_training(run, self.metric)))
 
     def on_train_begin(self, args, state, control, **kwargs): self.handle = None     # a new picture for a new training
     def on_log(self, args, state, control, **kwargs): self._draw(args, state)

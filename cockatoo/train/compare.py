@@ -15,6 +15,7 @@ import numpy as np
 from ..data.captions import load_captions
 from ..gallery import gallery_html
 from ..intervals import paired_difference
+from ..losses import build_loss
 from ..metrics import Thresholds
 from ..registry import CheckpointError, CockatooError, ConfigError, unknown
 from ..tables import markdown_table, text_table
@@ -193,7 +194,11 @@ def _paired(a, b, split, names, resamples, rows):
                               resamples=resamples)
     return found, f"the intervals are about the {len(x['targets']):,} rows {draws}"
 
-# %% ../../nbs/45_train.compare.ipynb #0c92f2f1
+# %% ../../nbs/45_train.compare.ipynb #6c2ddbdc
+def _loss(run):
+    "What a classifier minimised, with its weights; None for a family that has one loss only."
+    return run.config.loss and build_loss(run.config.loss, run.data.get("weights"))
+
 def compare(
     run_a,  # A finished run, or its folder
     run_b,  # Another one
@@ -215,7 +220,7 @@ def compare(
                             "expected runs of the same labels")
     settings = _settings(a.config, b.config)
     names = {row["setting"] for row in settings}
-    same_loss = not any(name.startswith("loss.") for name in names)
+    same_loss = _loss(a) == _loss(b)
     captions = [] if own else _captions(a, b, split)
     paired, note = _paired(a, b, split, own, resamples, captions)
     notes = [note]

@@ -22,6 +22,7 @@ from ..settings import SECTIONS
 from ..tables import markdown_table, text_table
 from .core import Run, lower_is_better, write_atomic, write_json
 from .memory import is_out_of_memory
+from .processes import process_count
 from .stages import train
 
 # %% ../../nbs/44_train.search.ipynb #f5d28ea0
@@ -241,8 +242,8 @@ def _holds(entry, value):
     if "choices" in entry: return value in entry["choices"]
     return value is not None and entry["low"] <= value <= entry["high"]
 
-# %% ../../nbs/44_train.search.ipynb #23d7b1a6
-STOPS = ConfigError, DataError, CheckpointError  # wrong for every trial; anything else is the fault of one
+# %% ../../nbs/44_train.search.ipynb #eb1f7028
+STOPS = ConfigError, DataError, CheckpointError  # perhaps wrong for every trial; anything else is the fault of one
 
 def run_trial(
     config: Config,  # Of this trial
@@ -250,7 +251,7 @@ def run_trial(
     metric: str,  # What the report is asked for
     **options,  # `callbacks` and `progress` of `train`
 ) -> dict:  # {"state": finished, failed or stopped, "value", "test", "seconds", "reason"}
-    "Train one trial, or go on with it. Errors that would meet every trial are raised, others are the result."
+    "Train one trial, or go on with it. Errors that may meet every trial are raised, others are the result."
     import torch
     told, began = dict(state="finished", value=None, test=None, seconds=None, reason=None), time.time()
     if Run(folder).status == "running":
@@ -290,6 +291,9 @@ def search(
     metric, output_dir = metric or config.training.metric_for_best_model, Path(output_dir)
     if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
         raise ConfigError(f"trials = {trials!r}: must be a whole number, at least 1")
+    if process_count() > 1:
+        raise ConfigError(f"search: trials are trained one after the other by one process, not by {process_count()}; "
+                          "start it without torchrun or accelerate launch")
     checked = check_space(config, space, metric)
     _open(output_dir, {"metric": metric, "seed": seed, "space": checked, "config": config.flat()}, resume)
     note = ""
@@ -299,17 +303,24 @@ def search(
                 note = "The space holds no further settings."
                 break
             folder = output_dir/trial.user_attrs["folder"]
-            told = run_trial(config.with_(**trial.params), folder, metric, **options)
+            told, error = _try_trial(config, trial.params, folder, metric, options)
             if told["state"] == "stopped": note = f"Stopped in {folder.name}; the same call goes on."; break
             _tell(study, trial, told)
             if told["state"] == "finished" and not keep_checkpoints:
                 shutil.rmtree(folder/"checkpoints", ignore_errors=True)
             _save(SearchResult(output_dir, config, checked, metric, _rows(study), seed))
+            if error and not any(row["state"] == "finished" for row in _rows(study)): raise error
         result = SearchResult(output_dir, config, checked, metric, _rows(study), seed, note)
     _save(result)
     return result
 
-# %% ../../nbs/44_train.search.ipynb #161858c5
+# %% ../../nbs/44_train.search.ipynb #5a2e6ddc
+def _try_trial(config, params, folder, metric, options):
+    "What `run_trial` tells, and the error of settings that do not go together: others may, once one trial has ended."
+    try: return run_trial(config.with_(**params), folder, metric, **options), None
+    except (ConfigError, CheckpointError) as e:
+        return dict(state="failed", value=None, test=None, seconds=0., reason=str(e).split("\n")[0]), e
+
 def _tell(study, trial, told):
     "Write the end of a trial into the journal."
     states, open_trial = _optuna().trial.TrialState, _optuna().trial.Trial(study, trial._trial_id)
@@ -334,6 +345,9 @@ def _open(folder, definition, resume):
             raise CockatooError(f"{folder}: exists already and is not a search; choose another folder")
         return write_json(file, definition)
     if not resume: raise CockatooError(f"{folder}: a search is there already; resume it, or choose another folder")
+    if not any(folder.glob("trial-*")):    # nothing was trained yet, perhaps because something here was wrong
+        (folder/"journal.log").unlink(missing_ok=True)
+        return write_json(file, definition)
     saved = json.loads(file.read_text(encoding="utf-8"))
     for part, now in definition.items():
         was = saved.get(part)

@@ -26,6 +26,7 @@ from pydantic import SecretStr
 from transformers import TrainerCallback
 
 from ..registry import CockatooError, ConfigError
+from .callbacks import Onlooker
 from .core import Run
 
 # %% ../../nbs/42_train.telemetry.ipynb #306b00b0
@@ -201,8 +202,8 @@ def _last_chance(reference):
 
 Webhook._put, Webhook.on_log, Webhook.on_evaluate, Webhook.on_train_end = _put, _on_log, _on_evaluate, _on_train_end
 
-# %% ../../nbs/42_train.telemetry.ipynb #55d090b3
-class TensorBoardWriter(TrainerCallback):
+# %% ../../nbs/42_train.telemetry.ipynb #d32fa391
+class TensorBoardWriter(Onlooker):
     "Write `train` and `evaluate` lines of the log as events for TensorBoard; it comes after `LogWriter`."
     def __init__(self,
         run: Run,  # Events go into its folder `tensorboard`
@@ -214,8 +215,10 @@ class TensorBoardWriter(TrainerCallback):
         self.run, self.folder, self._open, self.writer = run, run.path/"tensorboard", SummaryWriter, None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        if not state.is_world_process_zero: return
-        begun, step = any(self.folder.glob("events.*")), state.global_step
+        if state.is_world_process_zero: self.attempt(self._begin, state.global_step)
+
+    def _begin(self, step):
+        begun = any(self.folder.glob("events.*"))
         self.writer = self._open(str(self.folder), purge_step=(step + 1 if step else 0) if begun else None)
         for line in [] if begun else self.run.log(): self._write(line)
 
@@ -228,7 +231,7 @@ class TensorBoardWriter(TrainerCallback):
 
     def _latest(self, event, state):
         line = self.run.last(event)
-        if line and line["step"] == state.global_step: return self._write(line)
+        if line and line["step"] == state.global_step: return self.attempt(self._write, line)
         raise CockatooError(f"TensorBoardWriter: the log has no {event} line of step {state.global_step}; "
                             "expected LogWriter among the callbacks, and before this one")
 
@@ -237,7 +240,7 @@ class TensorBoardWriter(TrainerCallback):
     def on_evaluate(self, args, state, control, **kwargs):
         if self.writer: self._latest("evaluate", state)
     def on_train_end(self, args, state, control, **kwargs):
-        if self.writer: self.writer.close(); self.writer = None
+        if self.writer: self.attempt(self.writer.close); self.writer = None
 
 # %% ../../nbs/42_train.telemetry.ipynb #2b4ce0ee
 def watchers(
