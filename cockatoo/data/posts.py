@@ -34,7 +34,8 @@ def read_posts(
     beside = [file.name for file in path.parent.glob("*")]
     if not path.is_file(): raise data_error("no such file", path, name=path.name, options=beside)
     if path.suffix.lower() == ".txt":
-        with open(path, "rb") as stream: yield from ((text, None, fault) for text, fault in text_lines(stream, path.name))
+        with open(path, "rb") as stream:
+            for text, fault in text_lines(stream, path.name): yield text, None, fault
         return
     for row in read_rows(path):
         text = row.values.get(column)

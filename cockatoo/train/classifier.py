@@ -261,8 +261,8 @@ def tell_known_rows(
     except CockatooError: return
     known = {text_digest(text) for name in own for text in own[name]["text"]}
     count = sum(text_digest(text) in known for text in rows["text"])
-    if count: print_note(f"{count:,} of {len(rows):,} rows have a text that the run was trained or tuned on; the figures "
-                         "flatter it")
+    if count: print_note(f"{count:,} of {len(rows):,} rows have a text that the run was trained or tuned on; "
+                         "the figures flatter it")
 
 def evaluate_classifier(
     run: Run,  # A finished classifier run

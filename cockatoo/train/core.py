@@ -51,8 +51,9 @@ class Run:
     data = property(lambda self: self._json("data.json"), doc="What it was trained on: sources, counts, fingerprint.")
 
     def _json(self, name):
-        try: return json.loads(self._existing(name).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as e: raise CockatooError(f"{self.path/name}: is not JSON ({e}); it was cut") from None
+        file = self._existing(name)
+        try: return json.loads(file.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as e: raise CockatooError(f"{file}: not JSON, {e}; was it cut?") from None
 
     def _existing(self, name):
         if (self.path/name).is_file(): return self.path/name

@@ -319,6 +319,7 @@ def _try_trial(config, params, folder, metric, options):
     "What `run_trial` tells, and the error of settings that do not go together: others may, once one trial has ended."
     try: return run_trial(config.with_(**params), folder, metric, **options), None
     except (ConfigError, CheckpointError) as e:
+        if isinstance(e, CheckpointError) and "model.checkpoint" not in params: raise    # it would meet every trial
         return dict(state="failed", value=None, test=None, seconds=0., reason=str(e).split("\n")[0]), e
 
 def _tell(study, trial, told):
