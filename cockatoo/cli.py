@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['METRICS', 'say', 'guarded', 'complaint', 'overview', 'dispatch', 'main', 'run_models', 'run_config', 'run_data',
            'resumed', 'metrics_table', 'run_train', 'run_evaluate', 'search_range', 'run_compare', 'run_search',
-           'run_predict', 'check_output', 'labelled', 'captioned', 'run_doctor', 'run_bench']
+           'run_predict', 'told', 'check_output', 'labelled', 'captioned', 'run_doctor', 'run_bench']
 
 # %% ../nbs/70_cli.ipynb #089a367e
 import argparse, json, os, re, subprocess, sys, traceback
@@ -225,11 +225,26 @@ def run_predict(options):
     from cockatoo.export.predict import predictor_class
     if options.output: check_output(Path(options.output), options.input)
     made = predictor_class(options.run)
-    lines = {"texts": labelled, "images": captioned}[made.reads](options, made)
+    lines = told({"texts": labelled, "images": captioned}[made.reads](options, made), made.reads)
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in lines)
     if not options.output: return sys.stdout.writelines(lines)
     from cockatoo.train.files import write_atomic
     write_atomic(options.output, "".join(lines))
+
+# %% ../nbs/70_cli.ipynb #87bb3f0f
+def told(
+    rows,  # Some of them with an `error`
+    what,  # `texts` or `images`
+):  # yields the same rows
+    "Tell on stderr which rows could not be read, and how many; `DataError` if none could"
+    count = wrong = 0
+    for count, row in enumerate(rows, 1):
+        if "error" in row:
+            wrong += 1
+            say("cockatoo:", f"{row['image']}: {row['error']}" if "image" in row else row["error"])
+        yield row
+    if wrong and wrong == count: raise DataError(f"none of the {wrong:,} {what} could be read")
+    if wrong: say(f"cockatoo: {wrong:,} of {count:,} {what} could not be read; the others have their answers")
 
 # %% ../nbs/70_cli.ipynb #499d333b
 def check_output(
@@ -239,7 +254,7 @@ def check_output(
     "Raise now what would otherwise be found after the work, or destroy it"
     if file.suffix.lower() not in (".jsonl", ".json", ".txt", ""):
         raise ConfigError(f"--output {file}: JSON Lines are written; expected a name that ends in .jsonl")
-    if given and file.exists() and file.samefile(given):
+    if given and file.exists() and Path(given).exists() and file.samefile(given):
         raise ConfigError(f"--output {file}: is the file that is read; choose another name")
     if not file.parent.is_dir() or file.is_dir():
         what = "is a folder" if file.is_dir() else f"there is no folder {file.parent}"
@@ -249,7 +264,7 @@ def labelled(
     options,  # Those of `predict`
     made,  # The predictor's class
 ):  # yields a row for each text, with labels or with an error
-    "Label texts, a thousand at a time, and tell on stderr which could not be read"
+    "Label texts, a thousand at a time"
     from cockatoo.data.posts import read_posts, text_lines
     given = options.texts or options.image
     if given and options.input: raise ConfigError("--input excludes TEXT and --image: choose one")
@@ -259,31 +274,25 @@ def labelled(
         raise ConfigError(f"--image: {len(options.image)} images for {len(options.texts)} texts; give one a text")
     texts = options.texts or [""] * len(options.image or ())
     for text in texts:
-        if text and not {*text} & {*" \n"} and Path(text).exists():
+        if os.path.exists(text):
             say(f"cockatoo: note: {text!r} is read as a text; what is in that file: --input {text}")
     if given: posts = zip_longest(texts, options.image or (), ())
     elif options.input: posts = read_posts(options.input, options.text_column, options.image_column)
     else: posts = ((text, None, fault) for text, fault in text_lines(sys.stdin.buffer, "standard input"))
     first = list(islice(posts, 1000))  # what is wrong with the input is said before a model is loaded
     predictor, seen = made.load(options.run), bool(options.image or options.image_column)
-    rows = wrong = 0
     for chunk in chain([first], iter(lambda: list(islice(posts, 1000)), [])):
         good = [post[:2] for post in chunk if not post[2]]
         texts, images = zip(*good) if good else ((), ())
         answers = iter(predictor.predict(texts, images if seen else None, windows=options.windows))
-        for text, _, fault in chunk:
-            rows += 1; wrong += bool(fault)
-            if fault: say(f"cockatoo: {fault}")
-            yield {"text": text, "error": fault} if fault else next(answers)
-    if wrong and wrong == rows: raise DataError(f"none of the {wrong:,} texts could be read")
-    if wrong: say(f"cockatoo: {wrong:,} of {rows:,} texts could not be read; the others have their labels")
+        for text, _, fault in chunk: yield {"text": text, "error": fault} if fault else next(answers)
 
-# %% ../nbs/70_cli.ipynb #88a37b69
+# %% ../nbs/70_cli.ipynb #eb73fb56
 def captioned(
     options,  # Those of `predict`
     made,  # The predictor's class
 ):  # yields a row for each image, with a caption or with an error
-    "Caption images, and tell on stderr which could not be read"
+    "Caption images"
     from cockatoo.data.core import read_rows
     from cockatoo.export.captions import image_files
     if options.windows: raise ConfigError("--windows: a captioner reads images")
@@ -297,12 +306,7 @@ def captioned(
     elif options.input: paths.append(options.input)
     if not paths:
         raise ConfigError("no image: put images or folders behind the run, or name a folder or table with --input")
-    files, wrong = image_files(paths), 0
-    for line in made.load(options.run).predict(files):
-        if "error" in line: wrong += 1; say(f"cockatoo: {line['image']}: {line['error']}")
-        yield line
-    if wrong == len(files): raise DataError(f"none of the {wrong:,} images could be read")
-    if wrong: say(f"cockatoo: {wrong:,} of {len(files):,} images could not be read; the others have their captions")
+    yield from made.load(options.run).predict(image_files(paths))
 
 # %% ../nbs/70_cli.ipynb #289063bc
 @command("doctor", "what works on this machine, what does not, and the fix", JSON)

@@ -335,7 +335,7 @@ def choose_columns(
     columns = Columns(settings, layout, frozenset(labels))
     for name in row.values: columns.role(name, row)
     for name in settings.ignore_columns or ():
-        if strict and difflib.get_close_matches(name, columns.label_columns): must(name, "data.ignore_columns")
+        if strict and nearest(name, columns.label_columns): must(name, "data.ignore_columns")
     if layout == "list" or columns.label_columns: return columns
     raise data_error(f"there is no column {settings.labels_column!r} and none that could be a label; {found}", row.file,
                      expected="a column of lists of names, or one 0/1 column a label")

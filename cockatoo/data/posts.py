@@ -37,10 +37,10 @@ def read_posts(
         with open(path, "rb") as stream:
             for text, fault in text_lines(stream, path.name): yield text, None, fault
         return
+    name, known = image_column or column, False
     for row in read_rows(path):
-        text = row.values.get(column)
-        for name in [image_column] if image_column else [column]:
-            if row.fault or name in row.values: continue
+        text, known = row.values.get(column), known or name in row.values
+        if not (known or row.fault):
             found = ", ".join(map(repr, row.values))
             raise data_error(f"no column {name!r}; found {found}", row.file, row.line, name=name, options=row.values)
         image = image_reference(row.values.get(image_column), path.parent) if image_column else None

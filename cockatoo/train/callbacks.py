@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['flops_per_token', 'LogWriter', 'Progress', 'StopOnRequest', 'EarlyStopping', 'NonFiniteError', 'NonFiniteSentinel',
-           'plot_training', 'Onlooker', 'LivePlot']
+           'plot_training', 'print_note', 'Onlooker', 'LivePlot']
 
 # %% ../../nbs/42_train.callbacks.ipynb #fea4482e
 import math
@@ -233,7 +233,13 @@ def _running_mean(values, share=0.05):
     for i, value in enumerate(values, 1): mean = keep * mean + (1 - keep) * value; out.append(mean / (1 - keep ** i))
     return out
 
-# %% ../../nbs/42_train.callbacks.ipynb #5087114a
+# %% ../../nbs/42_train.callbacks.ipynb #4fe79bf7
+def print_note(
+    line: str,  # What a person should know
+):
+    "Say it on stderr."
+    print(f"note: {line}", file=sys.stderr, flush=True)
+
 class Onlooker(TrainerCallback):
     "A callback that nothing depends on: its first error switches it off and is told on stderr."
     broken = False
@@ -246,8 +252,7 @@ class Onlooker(TrainerCallback):
         try: show(*args)
         except Exception as e:
             self.broken, words = True, str(e).strip().split("\n")[0]
-            print(f"note: {type(self).__name__} is off from here on, training goes on ({type(e).__name__}: {words})",
-                  file=sys.stderr, flush=True)
+            print_note(f"{type(self).__name__} is off from here on, training goes on ({type(e).__name__}: {words})")
 
 # %% ../../nbs/42_train.callbacks.ipynb #42fa2071
 class LivePlot(Onlooker):

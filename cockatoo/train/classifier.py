@@ -28,13 +28,13 @@ from ..plots import plot_label_f1, plot_reliability, plot_thresholds, to_svg
 from ..prior import resting_logits
 from ..registry import CockatooError, DataError, builder, spec
 from .batches import StepBatches
-from .callbacks import plot_training
+from .callbacks import plot_training, print_note
 from .core import Run
 from .files import save_arrays, write_atomic
 from .memory import is_out_of_memory
 from .optim import build_optimizer, parameter_groups
 from .processes import in_shares, process_count, process_number
-from .stage import Stage, need_metric, need_rows, need_splits, print_note, save_results
+from .stage import Stage, need_metric, need_rows, need_splits, save_results
 
 # %% ../../nbs/43_train.classifier.ipynb #0cad12e5
 class ClassifierTraining:
@@ -189,10 +189,10 @@ def finish(self: ClassifierTraining,
     for name in thresholds.unreachable if c.min_precision else ():
         self.say(f"{name}: no threshold reaches thresholds.min_precision = {c.min_precision} on validation; the model "
                  "will never say it")
-    positive = (self.truth("validation")[0] >= .5) & (self.truth("validation")[1] > 0)
-    if c.method == "f1" and not positive.any(0).all():
-        self.say(f"{', '.join(n for n, any_ in zip(names, positive.any(0)) if not any_)}: no positive row in "
-                 "validation, so there is nothing to tune a threshold on: it is 0.5")
+    for name in names if c.method == "f1" else ():
+        if not report["per_label"][name]["support"]:
+            self.say(f"{name}: no positive row in validation, so its threshold, {thresholds.values[name]:g}, is not "
+                     "tuned")
     for split, each in scores.items():
         targets, mask = self.truth(split)
         metrics[split] |= intervals(c, each, targets, mask, thresholds, names)
@@ -256,10 +256,12 @@ def tell_known_rows(
     run: Run,  # A finished classifier run
     rows,  # Other rows, with a column `text`
 ):
-    "Note on stderr how many of these texts the run was trained or tuned on, where its own data can still be read."
-    try: own = load_data(run.config.data, splits=("train", "validation")).splits
+    "Note on stderr how many of these texts the run was trained or tuned on, where its own data are still the same."
+    try: own = load_data(run.config.data, splits=("train", "validation"))
     except CockatooError: return
-    known = {text_digest(text) for name in own for text in own[name]["text"]}
+    now, then = own.report["fingerprints"], run.data["fingerprints"]
+    same = [split for split in own.splits if now[split] == then.get(split)]
+    known = {text_digest(text) for split in same for text in own.splits[split]["text"]} - {text_digest("")}
     count = sum(text_digest(text) in known for text in rows["text"])
     if count: print_note(f"{count:,} of {len(rows):,} rows have a text that the run was trained or tuned on; "
                          "the figures flatter it")

@@ -194,10 +194,11 @@ def _paired(a, b, split, names, resamples, rows):
                               resamples=resamples)
     return found, f"the intervals are about the {len(x['targets']):,} rows {draws}"
 
-# %% ../../nbs/45_train.compare.ipynb #6c2ddbdc
+# %% ../../nbs/45_train.compare.ipynb #7c7b8895
 def _loss(run):
-    "What a classifier minimised, with its weights; None for a family that has one loss only."
-    return run.config.loss and build_loss(run.config.loss, run.data.get("weights"))
+    "What a classifier minimised, and the weights by label; None for a family that has one loss only."
+    plain = {"pos_weight": "none", "class_weights": "none"}
+    return run.config.loss and (build_loss(run.config.loss.model_copy(update=plain)), run.data.get("weights") or {})
 
 def compare(
     run_a,  # A finished run, or its folder

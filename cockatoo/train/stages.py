@@ -20,7 +20,8 @@ from ..registry import CockatooError, ConfigError, DataError, builder, spec
 from ..settings import TelemetrySettings
 from .core import Run, write_atomic, write_json
 from .processes import first_alone, join, process_count, process_number, wait
-from .stage import print_note, run_stage
+from .callbacks import print_note
+from .stage import run_stage
 from .telemetry import watchers
 
 # %% ../../nbs/43_train.stages.ipynb #abaed913

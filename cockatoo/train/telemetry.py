@@ -26,7 +26,7 @@ from pydantic import SecretStr
 from transformers import TrainerCallback
 
 from ..registry import CockatooError, ConfigError
-from .callbacks import Onlooker
+from .callbacks import Onlooker, print_note
 from .core import Run
 
 # %% ../../nbs/42_train.telemetry.ipynb #306b00b0
@@ -166,7 +166,7 @@ class Webhook(TrainerCallback):
 
     def _say(self, message, **counts):
         "To stderr, and into the log as long as the run is not at its end."
-        print(f"note: telemetry: {message}", file=sys.stderr, flush=True)
+        print_note(f"telemetry: {message}")
         if self.run and self.run.log_file.exists() and self.run.status not in ("finished", "stopped", "failed"):
             self.run.append_log("telemetry", message=message, **counts)
 
@@ -198,7 +198,7 @@ def _last_chance(reference):
     for kind, box in hook.boxes.items() if hook else ():
         if box.answers: box.wait(began + hook.timeout - time.monotonic())
         left = len(box.waiting)
-        if left: print(f"note: telemetry: {kind}: {left} not sent when the process ended", file=sys.stderr)
+        if left: print_note(f"telemetry: {kind}: {left} not sent when the process ended")
 
 Webhook._put, Webhook.on_log, Webhook.on_evaluate, Webhook.on_train_end = _put, _on_log, _on_evaluate, _on_train_end
 
