@@ -47,16 +47,17 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown option {name}" + (f": did you mean {near[0]}?" if near else ""))
         return self.parse_intermixed_args(words)
 
-# %% ../nbs/70_arguments.ipynb #c0ba2f94
+# %% ../nbs/70_arguments.ipynb #c79880d3
 def add_settings(
     parser: Parser,  # Gets one option for each setting
     model_type: str | None = None,  # Show the sections and the values of this type; None: all of them
+    sections=None,  # The sections; None: all
 ):
     "Give `parser` one option for each setting"
     from cockatoo.config import SECTIONS, fields_table, resolve
     known = model_type in ModelType
     values = resolve(model_type, environment=False, hardware=False).flat() if known else {}
-    for section in SECTIONS:
+    for section in sections or SECTIONS:
         used = not known or section in spec(model_type).sections
         group = parser.add_argument_group(f"{section} settings" if used else None)
         for field in fields_table(section):
@@ -89,7 +90,7 @@ def command(
     name: str,  # What is typed after `cockatoo`
     summary: str,  # One line for `cockatoo --help`
     *arguments,  # From `option`
-    with_settings=False,  # Take an option for each setting?
+    with_settings=False,  # Take an option for each setting? A list: for those of these sections
 ):
     "Decorator: enter a function (options -> exit status, or None for 0) into the table of commands"
     def enter(run):
@@ -112,11 +113,12 @@ def build_parser(
     "The parser of one command"
     this, peek = COMMANDS[name], Parser(prog=f"cockatoo {name}", add_help=False)
     peek.add_argument("--model-type", "--model_type")
-    usage = f"cockatoo {name} [options] [--section.field VALUE ...]" if this.with_settings else None
+    usage = f"cockatoo {name} [options] [--section.field VALUE ...]" if this.with_settings is True else None
     parser = Parser(prog=f"cockatoo {name}", usage=usage, description=this.summary)
     for names, keywords in this.arguments: parser.add_argument(*names, **keywords)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    if this.with_settings: add_settings(parser, peek.parse_known_args(words)[0].model_type)
+    only = None if this.with_settings is True else this.with_settings
+    if this.with_settings: add_settings(parser, peek.parse_known_args(words)[0].model_type, only)
     return parser
 
 # %% ../nbs/70_arguments.ipynb #281d86ef

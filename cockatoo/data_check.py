@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['NEAR_LIMIT', 'token_counts', 'check_texts', 'check_captions']
 
-# %% ../nbs/55_data_check.ipynb #f703c175
+# %% ../nbs/55_data_check.ipynb #7b0e043c
+from .data.splits import need_splits
 from .registry import CheckpointError, builder, spec
 
 # %% ../nbs/55_data_check.ipynb #560d58ed
@@ -34,6 +35,7 @@ def check_texts(
     from cockatoo.data.report import DataReport, report
     kind = spec(config.model_type)
     data = builder(kind, "data")(config.data)
+    need_splits(data.splits, config.data.source)
     def count(tokenizer):  # what is counted here need not be tokenised again in training
         texts, root = data.splits["train"], cache_root(config.data.cache_dir)
         counts = tokenize(texts, tokenizer, config.model.max_length, root)[1]
@@ -50,6 +52,7 @@ def check_captions(
     from cockatoo.data.caption_quality import CaptionReport, caption_quality
     from cockatoo.data.captions import caption_tokens
     data = builder(spec(config.model_type), "data")(config.data, config.captioner)
+    need_splits(data.splits, config.data.source)
     def count(tokenizer): return caption_tokens(data.splits["train"], tokenizer, config.model.max_length, [])[1]
     tokens = token_counts(config, config.captioner.decoder_checkpoint, count)
     near = sum(split["captions"] for split in data.report["splits"].values()) <= NEAR_LIMIT

@@ -92,7 +92,7 @@ def read_csv(
     if delimiter is None: delimiter = max(",;\t", key=re.sub('"[^"]*"', "", next(_lines(path), "")).count)
     limit = csv.field_size_limit(2**31 - 1) # the standard 131,072 is shorter than some texts
     try:
-        reader = csv.reader(_lines(path), delimiter=delimiter, strict=True)
+        reader, start = csv.reader(_lines(path), delimiter=delimiter, strict=True), 1
         header = [name.strip() for name in next(reader, [])]
         if twice := sorted({name for name in header if header.count(name) > 1}):
             raise data_error(f"the header has {twice[0]!r} twice", path, 1, expected="column names that differ")
@@ -101,7 +101,7 @@ def read_csv(
             if len(cells) == len(header): yield Row(path.name, start, dict(zip(header, cells)))
             elif cells: yield Row(path.name, start, {}, f"{len(cells)} fields under a header of {len(header)}")
             start = reader.line_num + 1
-    except csv.Error as e: raise data_error(f"not readable as CSV ({e})", path, reader.line_num) from None
+    except csv.Error as e: raise data_error(f"this row is not readable as CSV ({e})", path, start) from None
     finally: csv.field_size_limit(limit)
 
 # %% ../../nbs/10_data.ipynb #b88756d5

@@ -28,21 +28,23 @@ def read_posts(
     file: str,  # .txt, or .jsonl .csv .tsv .parquet with a text column
     column: str = "text",  # The column that holds the text
     image_column: str | None = None,  # The column that holds an image or its path, meant from the file's folder
-):  # (text, image or None, what is wrong or None), in the order of the file; `DataError` for a column that is not there
+    keep: list = (),  # Other columns that must be there
+):  # (text, image or None, what is wrong or None, cells of `keep`), in order; `DataError`: a column that is not there
     "The texts of a file, and the images that go with them"
     path = Path(file)
     beside = [file.name for file in path.parent.glob("*")]
     if not path.is_file(): raise data_error("no such file", path, name=path.name, options=beside)
     if path.suffix.lower() == ".txt":
         with open(path, "rb") as stream:
-            for text, fault in text_lines(stream, path.name): yield text, None, fault
+            for text, fault in text_lines(stream, path.name): yield text, None, fault, {}
         return
-    name, known = image_column or column, False
+    wanted = {image_column or column, *keep}
     for row in read_rows(path):
-        text, known = row.values.get(column), known or name in row.values
-        if not (known or row.fault):
-            found = ", ".join(map(repr, row.values))
+        text, wanted = row.values.get(column), wanted - set(row.values)
+        if wanted and not row.fault:
+            name, found = min(wanted), ", ".join(map(repr, row.values))
             raise data_error(f"no column {name!r}; found {found}", row.file, row.line, name=name, options=row.values)
         image = image_reference(row.values.get(image_column), path.parent) if image_column else None
         fault = row.fault or (not image or text) and text_fault(text)
-        yield text or "", image, fault and str(data_error(fault, row.file, row.line))
+        kept = {name: row.values.get(name) for name in keep}
+        yield text or "", image, fault and str(data_error(fault, row.file, row.line)), kept

@@ -183,8 +183,11 @@ def _finish(settings, source, space, reading, stored, keep, targets, mask, split
     for name in [s for s in SPLITS if s in wanted]:
         index = np.flatnonzero(keep & (split == SPLITS.index(name)))
         if not len(index):
-            raise data_error(f"no row fell into the split {name!r}", source.name,
-                             expected="more rows, a file for that split, or a larger fraction of them")
+            here = int((split == SPLITS.index(name)).sum())
+            if not here: raise data_error(f"no row fell into the split {name!r}", source.name,
+                                          expected="more rows, a file for that split, or a larger fraction of them")
+            raise data_error(f"none of the {here:,} rows of the split {name!r} is left: each has a text that stands "
+                             "elsewhere, too, or no answer to the labels", source.name, expected="rows of its own")
         if name == "train": index, rebalanced = _training_rows(index, reading, settings, targets, mask, space)
         counts[name] = _summary(targets[index], mask[index], space)
         for key, number in reading.sources.items():

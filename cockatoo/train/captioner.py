@@ -20,6 +20,7 @@ from ..config import Config
 from ..data.cache import cache_root, prune
 from ..data.captions import CaptionCollator, Pixels, caption_tokens, load_captions
 from ..data.features import ShowProgress, cached_features
+from ..data.splits import need_splits
 from ..gallery import gallery_html
 from ..models.captioner import (
     generate, part_rates, prompt_ids, save, vision_digest, vision_features, with_features)
@@ -34,7 +35,7 @@ from .core import Run
 from .files import write_atomic
 from .optim import build_optimizer, parameter_groups
 from .processes import in_shares, process_number
-from .stage import Stage, need_metric, need_rows, need_splits, save_results
+from .stage import Stage, data_to_judge, need_metric, need_rows, save_results
 
 # %% ../../nbs/43_train.captioner.ipynb #5a058bf7
 _OTHERS = {"training.layerwise_learning_rate_decay": 1.0, "training.head_learning_rate_multiplier": 1.0,
@@ -261,16 +262,16 @@ def gallery_rows(
              "captions": {who: said[i] for who, said in captions.items()}}
             for i, row in enumerate(rows.select(range(min(count, len(rows)))))]
 
-# %% ../../nbs/43_train.captioner.ipynb #6a51f360
+# %% ../../nbs/43_train.captioner.ipynb #cbfb8ce4
 def evaluate_captioner(
     run: Run,  # A finished captioner run
     data: str | None = None,  # None: the data of the run
     split: str = "test",  # Which split to judge
+    settings: dict | None = None,  # How other data are read, see `data_to_judge`
 ) -> dict:
     "Caption the images of a split and judge the captions."
     config = run.config
-    settings = config.data.model_copy(update={"source": data or config.data.source})
-    loaded = load_captions(settings, config.captioner, splits=(split,), cut=data is None)
+    loaded = load_captions(data_to_judge(run, data, settings), config.captioner, splits=(split,), cut=data is None)
     need_rows(run, split, loaded, data)
     work = CaptionerTraining(config.with_(**{"captioner.feature_cache": "off"}))
     work.data, (work.model, work.processor) = loaded, builder(spec(config.model_type), "reload")(run.model_dir)

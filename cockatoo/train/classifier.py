@@ -18,6 +18,7 @@ from ..config import Config
 from ..data.balance import label_weights, positive_weights
 from ..data.cache import cache_root, prune, tokenize
 from ..data.core import text_digest
+from ..data.splits import need_splits
 from ..data.text import load_data
 from ..intervals import metric_intervals, threshold_intervals
 from ..losses import build_loss
@@ -34,7 +35,7 @@ from .files import save_arrays, write_atomic
 from .memory import is_out_of_memory
 from .optim import build_optimizer, parameter_groups
 from .processes import in_shares, process_count, process_number
-from .stage import Stage, need_metric, need_rows, need_splits, save_results
+from .stage import Stage, data_to_judge, need_metric, need_rows, save_results
 
 # %% ../../nbs/43_train.classifier.ipynb #0cad12e5
 class ClassifierTraining:
@@ -270,14 +271,15 @@ def evaluate_classifier(
     run: Run,  # A finished classifier run
     data: str | None = None,  # None: the data of the run
     split: str = "test",  # Which split to judge
+    settings: dict | None = None,  # How other data are read, see `data_to_judge`
 ) -> dict:
     "Judge a classifier on a split, with the thresholds in its model folder."
     config = run.config
     kind, m, t = spec(config.model_type), config.model, config.training
     model, tokenizer, labels = builder(kind, "reload")(run.model_dir)
     every = run.data.get("all_labels") or list(labels)
-    settings = config.data.model_copy(update={"source": data or config.data.source, "labels": every})
-    loaded = load_data(settings, labels=labels, splits=(split,), cut=data is None)
+    reading = data_to_judge(run, data, settings).model_copy(update={"labels": every})
+    loaded = load_data(reading, labels=labels, splits=(split,), cut=data is None)
     found = loaded.splits
     need_rows(run, split, loaded, data)
     if data: tell_known_rows(run, found[split])

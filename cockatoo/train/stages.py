@@ -160,9 +160,10 @@ def evaluate(
     run: Run | Path,  # A finished run, or its folder
     data: str | None = None,  # Any source `load_data` knows; None: the data of the run
     split: str = "test",  # Which split to judge
+    settings: dict | None = None,  # How other data are read, where it differs: {"data.text_column": "body"}
 ) -> dict:  # a report, see `metrics.classification_report`
     "Judge a run on a split, with its own thresholds."
     run = run if isinstance(run, Run) else Run(run)
     config = run.config     # says what a folder is not
     if not run.model_dir.is_dir(): raise CockatooError(f"{run.path}: {run.status}, so there is no model to judge yet")
-    return builder(spec(config.model_type), "evaluate")(run, data, split)
+    return builder(spec(config.model_type), "evaluate")(run, data, split, settings)
