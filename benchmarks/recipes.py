@@ -34,6 +34,12 @@ RECIPES = {
     "focal loss, gamma 2, both sides alike": {"loss.name": "focal"},
     "focal loss, biases begin at zero": {"loss.name": "focal", "loss.prior-bias": "false"},
     "8-bit AdamW": {"training.optimizer": "adamw_8bit"},
+    "nothing frozen": {"model.freeze-embeddings": "false", "model.frozen-layers": 0},
+    "nothing frozen, dropout .1, layer-wise decay .9": {"model.freeze-embeddings": "false", "model.frozen-layers": 0, "model.dropout": .1,
+                                                        "training.layerwise-learning-rate-decay": .9},
+    "rare labels weigh more (class_weights)": {"loss.class-weights": "effective_number"},
+    "binary cross-entropy, rare positives weigh more (pos_weight)": {"loss.name": "bce", "loss.pos-weight": "inverse_frequency"},
+    "rare rows repeated": {"data.rebalance": "oversample"},
 }
 
 

@@ -120,7 +120,10 @@ def resumed(
     from cockatoo.config import Config
     if not options.output_dir: raise ConfigError("--resume: which run? give --output-dir R")
     file = Path(options.output_dir)/"config.yaml"
-    if not file.is_file(): raise CheckpointError(f"{file.parent}: no run to resume there (it has no config.yaml)")
+    if not file.is_file():
+        from cockatoo.models.core import nearest_folder
+        near = "" if file.parent.exists() else nearest_folder(file.parent)
+        raise CheckpointError(f"{file.parent}: no run to resume there (it has no config.yaml){near}")
     if options.config: return settings(options)
     saved = Config.from_yaml(file)
     for name, typed in (("model_type", options.model_type and spec(options.model_type).name), ("size", options.size)):

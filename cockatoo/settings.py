@@ -148,6 +148,7 @@ class ComputeSettings(Settings):
     compile: bool = _set(False, "Compile the model with torch.compile?")
     compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = _set("reduce-overhead", "Aim of compiling")
     prefetch_factor: int = _set(4, "Batches that each worker prepares ahead", "batches", ge=1)
+    reuse_frozen: bool = _set(True, "Compute frozen layers once, then read what they gave? (BERT, on a processor)")
 
 class TelemetrySettings(Settings):
     "Who else is told about a run."

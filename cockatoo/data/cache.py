@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'cache_root', 'work_folder', 'write_arrow', 'read_arrow', 'length_histogram', 'tokenizer_digest',
-           'tokenize', 'token_rows', 'in_use', 'prune']
+           'tokenize', 'stored_arrow', 'token_rows', 'in_use', 'prune']
 
 # %% ../../nbs/10_data.cache.ipynb #9a64b231
 import atexit, hashlib, json, math, os, shutil, socket, tempfile, time, weakref
@@ -133,7 +133,7 @@ def tokenize(
     for start in range(0, len(dataset), piece):
         column = texts[start:start + piece]["text"].combine_chunks()
         file = home/f"{_column_digest(column)}.arrow"
-        made = _stored(file)
+        made = stored_arrow(file)
         if made is None or len(made) != len(column):
             write_arrow(file, [_tokenized(column.to_pylist(), tokenizer, max_length)])
             progress(min(start + piece, len(dataset)), len(dataset))
@@ -142,8 +142,10 @@ def tokenize(
     tokens = datasets.concatenate_datasets(pieces)
     whole = tokens.with_format("numpy")["tokens"][:]
     return datasets.concatenate_datasets([dataset, tokens], axis=1), length_histogram(whole, max_length)
-def _stored(file):
-    "A piece that is there and whole, marked as used; else None: it is made again."
+def stored_arrow(
+    file: Path, # perhaps from `write_arrow`
+): # as `read_arrow`; None where it is not there, or not whole: it is made again
+    "A file of the cache, marked as used."
     import pyarrow as pa
     try: made = read_arrow(file); os.utime(file)
     except (OSError, pa.ArrowInvalid): return None

@@ -6,7 +6,7 @@
 __all__ = ['flops_per_token', 'LogWriter', 'Progress', 'StopOnRequest', 'EarlyStopping', 'NonFiniteError', 'NonFiniteSentinel',
            'plot_training', 'print_note', 'Onlooker', 'LivePlot']
 
-# %% ../../nbs/42_train.callbacks.ipynb #fea4482e
+# %% ../../nbs/42_train.callbacks.ipynb #a0eed7ec
 import math
 import sys
 import time
@@ -16,6 +16,7 @@ import torch
 from transformers import TrainerCallback
 
 from ..models.classifier import once_a_row
+from ..models.frozen import stepped_over
 from ..registry import CockatooError, ConfigError
 from .core import Run
 from .processes import any_of
@@ -27,7 +28,7 @@ def flops_per_token(
     "Floating-point operations that one training step needs for one token."
     products = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Linear)}
     tables = {id(m.weight) for m in model.modules() if isinstance(m, torch.nn.Embedding)} - products
-    total, gradient_passes, passed_over = 0, False, tables | once_a_row(model)
+    total, gradient_passes, passed_over = 0, False, tables | once_a_row(model) | stepped_over(model)
     for p in model.parameters():
         gradient_passes |= p.requires_grad
         if id(p) not in passed_over: total += p.numel() * (6 if p.requires_grad else 4 if gradient_passes else 2)

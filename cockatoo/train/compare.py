@@ -163,12 +163,11 @@ def _markdown(self):
 
 Comparison.__repr__, Comparison._repr_markdown_ = _text, _markdown
 
-# %% ../../nbs/45_train.compare.ipynb #0b3f2d7e
+# %% ../../nbs/45_train.compare.ipynb #b12848e6
 def _finished(run):
     "The run, if it has ended well; `CockatooError` says what it is instead."
     run = run if isinstance(run, Run) else Run(run)
-    if not run.path.is_dir(): raise CockatooError(f"{run.path}: no such run")
-    if run.status == "new": raise CockatooError(f"{run.path}: is not a run (no log.jsonl); expected a run's folder")
+    run.config     # says what a folder is not
     if run.status != "finished": raise CockatooError(f"{run.path}: is {run.status}; expected a finished run")
     return run
 

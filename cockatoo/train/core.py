@@ -22,6 +22,7 @@ from fastcore.basics import patch
 
 from ..alive import process_alive
 from ..config import Config
+from ..models.core import nearest_folder
 from ..registry import CockatooError
 from .batches import StepBatches
 from .checkpoints import WEIGHTS, load_trained, save_trained
@@ -51,14 +52,13 @@ class Run:
     data = property(lambda self: self._json("data.json"), doc="What it was trained on: sources, counts, fingerprint.")
 
     def _json(self, name):
-        file = self._existing(name)
-        try: return json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as e: raise CockatooError(f"{file}: not JSON, {e}; was it cut?") from None
+        try: return json.loads(self._existing(name).read_text(encoding="utf-8"))
+        except json.JSONDecodeError as e: raise CockatooError(f"{self.path/name}: not JSON, {e}; was it cut?") from None
 
     def _existing(self, name):
         if (self.path/name).is_file(): return self.path/name
-        if not self.path.exists(): raise CockatooError(f"{self.path}: no such run")
-        what = f"it is {self.status} and has no {name} yet" if self.log_file.exists() else f"no {name} there"
+        if not self.path.exists(): raise CockatooError(f"{self.path}: no such run{nearest_folder(self.path)}")
+        what = f"it is {self.status} and has no {name}" if self.log_file.exists() else f"no {name} there"
         raise CockatooError(f"{self.path}: not a finished run ({what})")
 
 # %% ../../nbs/40_train.ipynb #35e654b2

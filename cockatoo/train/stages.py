@@ -165,5 +165,7 @@ def evaluate(
     "Judge a run on a split, with its own thresholds."
     run = run if isinstance(run, Run) else Run(run)
     config = run.config     # says what a folder is not
-    if not run.model_dir.is_dir(): raise CockatooError(f"{run.path}: {run.status}, so there is no model to judge yet")
+    if not run.model_dir.is_dir():
+        why = "its folder model/ is gone" if run.status == "finished" else f"{run.status}, so there is no model yet"
+        raise CockatooError(f"{run.path}: {why}; there is nothing to judge")
     return builder(spec(config.model_type), "evaluate")(run, data, split, settings)
