@@ -8,8 +8,8 @@ __all__ = ['METRICS', 'TABLES', 'say', 'guarded', 'complaint', 'overview', 'disp
            'run_search', 'run_predict', 'told', 'check_output', 'kept_columns', 'labelled', 'captioned', 'run_doctor',
            'run_bench']
 
-# %% ../nbs/70_cli.ipynb #089a367e
-import argparse, json, os, re, subprocess, sys, traceback
+# %% ../nbs/70_cli.ipynb #b9017746
+import argparse, json, os, subprocess, sys, traceback
 from dataclasses import asdict
 from itertools import chain, islice, zip_longest
 from pathlib import Path

@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'cache_root', 'work_folder', 'write_arrow', 'read_arrow', 'length_histogram', 'tokenizer_digest',
-           'tokenize', 'stored_arrow', 'token_rows', 'in_use', 'prune']
+           'cached_pieces', 'tokenize', 'token_rows', 'in_use', 'prune']
 
-# %% ../../nbs/10_data.cache.ipynb #9a64b231
+# %% ../../nbs/10_data.cache.ipynb #024dd2ee
 import atexit, hashlib, json, math, os, shutil, socket, tempfile, time, weakref
+from array import array
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -116,6 +117,42 @@ def tokenizer_digest(
             for file in sorted(Path(saved).iterdir()): found.update(file.read_bytes())
     return found.hexdigest()
 
+# %% ../../nbs/10_data.cache.ipynb #40c853bc
+def cached_pieces(
+    dataset, # a `datasets.Dataset`
+    column: str, # its column of strings, or of lists of whole numbers
+    home: Path, # the folder of this computation in the cache: another model, another folder
+    piece: int, # rows in a file
+    make: Callable, # list of cells -> `pyarrow.Table`, a row for each
+    progress: Callable = lambda done, total: None, # called after each piece that had to be made
+): # a `datasets.Dataset` with the rows that `make` gives
+    "Compute something from each cell, unless the cache has it."
+    import datasets
+    home.mkdir(parents=True, exist_ok=True)
+    pieces, cells = [], dataset.select_columns([column]).with_format("arrow")
+    for start in range(0, len(dataset), piece):
+        some = cells[start:start + piece][column].to_pylist()
+        file = home/f"{_cells_digest(some)}.arrow"
+        made = _stored(file)
+        if made is None or len(made) != len(some):
+            write_arrow(file, [make(some)])
+            progress(min(start + piece, len(dataset)), len(dataset))
+            made = read_arrow(file)
+        pieces.append(made)
+    return datasets.concatenate_datasets(pieces)
+def _stored(file):
+    "A piece that is there and whole, marked as used; else None: it is made again."
+    import pyarrow as pa
+    try: made = read_arrow(file); os.utime(file)
+    except (OSError, pa.ArrowInvalid): return None
+    return made
+def _cells_digest(cells):
+    found = hashlib.blake2b(f"{len(cells)} ".encode(), digest_size=16)
+    for cell in cells:
+        b = cell.encode() if isinstance(cell, str) else array("q", cell).tobytes()
+        found.update(len(b).to_bytes(4, "little") + b)
+    return found.hexdigest()
+
 # %% ../../nbs/10_data.cache.ipynb #884fb90e
 def tokenize(
     dataset, # a `datasets.Dataset` with a column `text`
@@ -128,32 +165,10 @@ def tokenize(
     "Turn texts into token ids, unless the cache has them, and count what is cut off."
     import datasets
     home = root/"tokens"/f"{tokenizer_digest(tokenizer)}-{max_length}-v{VERSION}"
-    home.mkdir(parents=True, exist_ok=True)
-    pieces, texts = [], dataset.select_columns(["text"]).with_format("arrow")
-    for start in range(0, len(dataset), piece):
-        column = texts[start:start + piece]["text"].combine_chunks()
-        file = home/f"{_column_digest(column)}.arrow"
-        made = stored_arrow(file)
-        if made is None or len(made) != len(column):
-            write_arrow(file, [_tokenized(column.to_pylist(), tokenizer, max_length)])
-            progress(min(start + piece, len(dataset)), len(dataset))
-            made = read_arrow(file)
-        pieces.append(made)
-    tokens = datasets.concatenate_datasets(pieces)
+    def make(texts): return _tokenized(texts, tokenizer, max_length)
+    tokens = cached_pieces(dataset, "text", home, piece, make, progress)
     whole = tokens.with_format("numpy")["tokens"][:]
     return datasets.concatenate_datasets([dataset, tokens], axis=1), length_histogram(whole, max_length)
-def stored_arrow(
-    file: Path, # perhaps from `write_arrow`
-): # as `read_arrow`; None where it is not there, or not whole: it is made again
-    "A file of the cache, marked as used."
-    import pyarrow as pa
-    try: made = read_arrow(file); os.utime(file)
-    except (OSError, pa.ArrowInvalid): return None
-    return made
-def _column_digest(column):
-    found = hashlib.blake2b(f"{len(column)} ".encode(), digest_size=16)
-    for text in column: found.update(len(b := text.as_py().encode()).to_bytes(4, "little") + b)
-    return found.hexdigest()
 
 # %% ../../nbs/10_data.cache.ipynb #d699736f
 def _tokenized(texts, tokenizer, max_length):

@@ -6,11 +6,9 @@
 __all__ = ['choose_trained', 'part_rates', 'prompt_ids', 'load', 'reload', 'vision_features', 'with_features', 'vision_digest',
            'generate', 'save', 'save_adapters', 'load_adapters']
 
-# %% ../../nbs/23_models.captioner.ipynb #ad86deeb
+# %% ../../nbs/23_models.captioner.ipynb #cee837e5
 import contextlib
 import copy
-import hashlib
-import json
 import logging
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from .adapters import load_adapters as _load_adapters, save_adapters as _save_ad
 from .classifier import position_limit, without_autocast
 from .core import find_checkpoint, loading, local_checkpoint, set_dropout, transformer_layers
 from .core import save as _save
+from .frozen import weights_digest
 from .llava import frozen_tower, hidden_states, join, language_model, tiny_parts, vision_tower
 from ..registry import CheckpointError, ConfigError
 
@@ -208,13 +207,9 @@ def vision_digest(
     inner = _inner(model)
     tower = {k: v for k, v in inner.vision_tower.config.to_dict().items() if k not in _NOT_THE_TOWER}
     images = {k: v for k, v in processor.image_processor.to_dict().items() if not k.endswith(("_type", "_class"))}
-    told = json.dumps([tower, inner.config.vision_feature_layer, images], sort_keys=True, default=str)
-    digest = hashlib.sha256(told.encode())
-    for name, value in sorted(inner.vision_tower.state_dict().items()):
-        if name.startswith(("pooler.", "head.")): continue # above what is read
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:32]
+    weights = sorted(inner.vision_tower.state_dict().items())
+    return weights_digest([tower, inner.config.vision_feature_layer, images],
+                          [w for w in weights if not w[0].startswith(("pooler.", "head."))]) # above what is read
 
 # %% ../../nbs/23_models.captioner.ipynb #2cd25a17
 @torch.inference_mode()

@@ -23,7 +23,6 @@ from ..data.cache import cache_root, prune, tokenize
 from ..data.core import text_digest
 from ..data.splits import need_splits
 from ..data.text import load_data
-from ..hardware import detect
 from ..intervals import metric_intervals, threshold_intervals
 from ..losses import build_loss
 from ..metrics import Thresholds, choose_thresholds, classification_report, probabilities
@@ -39,7 +38,7 @@ from .core import Run
 from .files import save_arrays, write_atomic
 from .memory import is_out_of_memory
 from .optim import build_optimizer, parameter_groups
-from .processes import first_alone, in_shares, process_count, process_number
+from .processes import first_alone, in_shares, on_processor, process_count, process_number
 from .stage import Stage, data_to_judge, need_metric, need_rows, save_results
 
 # %% ../../nbs/43_train.classifier.ipynb #0cad12e5
@@ -85,8 +84,8 @@ class ClassifierTraining:
         rows, collate = self.train_set, builder(self.kind, "collator")(self.tokenizer)
         within = unpadded if self.config.model.unpad else first_token_only
         if depth := self.reusable():
-            rows, collate, within = self.with_states(depth), StatesCollator(collate, self.model.config.hidden_size), \
-                partial(above_frozen, depth=depth)
+            rows, collate = self.with_states(depth), StatesCollator(collate, self.model.config.hidden_size)
+            within = partial(above_frozen, depth=depth)
         return [Stage("training", self.model, rows, collate, self.loss, optimizer, evaluation, within)]
 
 # %% ../../nbs/43_train.classifier.ipynb #2ab07fff
@@ -102,9 +101,8 @@ def above_frozen(
 def reusable(self: ClassifierTraining) -> int:
     "How many frozen layers are computed once for all epochs; 0 if none, or if their output is too large to be kept."
     c, root = self.config, cache_root(self.config.data.cache_dir)
-    on_cpu = c.compute.device == "cpu" or c.compute.device == "auto" and detect().device == "cpu"
     asked = c.compute.reuse_frozen and not c.compute.compile and c.training.num_epochs > 1
-    if not (asked and on_cpu and (depth := frozen_depth(self.model))): return 0
+    if not (asked and on_processor(c) and (depth := frozen_depth(self.model))): return 0
     size = states_size(self.model, self.train_set.with_format("numpy")["length"][:])
     if size <= min(c.data.cache_gb * 1e9, shutil.disk_usage(root).free) / 2: return depth
     self.say(f"the {depth} frozen layers are computed in each epoch: to keep what they give takes {size / 1e9:.1f} GB, "
@@ -114,9 +112,11 @@ def reusable(self: ClassifierTraining) -> int:
 @patch
 def with_states(self: ClassifierTraining, depth):
     "The training rows with what the frozen layers make of them, in the arithmetic of the training."
-    low = self.config.training.precision == "bf16"
-    with first_alone(), torch.autocast("cpu", torch.bfloat16, enabled=low):
-        return keep_states(self.model, self.train_set, depth, cache_root(self.config.data.cache_dir))
+    c, root = self.config, cache_root(self.config.data.cache_dir)
+    with first_alone(), torch.autocast("cpu", torch.bfloat16, enabled=c.training.precision == "bf16"):
+        rows = keep_states(self.model, self.train_set, depth, root)
+    prune(root, c.data.cache_gb)    # of what is older: this is at most half of it
+    return rows
 
 # %% ../../nbs/43_train.classifier.ipynb #634cd603
 @patch

@@ -6,17 +6,15 @@
 __all__ = ['COMPLETE', 'Run', 'seal_checkpoint', 'is_complete', 'TrainingMethods', 'without_bars', 'trainer_class',
            'lower_is_better', 'training_arguments', 'make_trainer']
 
-# %% ../../nbs/40_train.ipynb #8329651b
+# %% ../../nbs/40_train.ipynb #75878988
 import json
 import math
-import os
 import shutil
 import time
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from fastcore.basics import patch
 
@@ -28,7 +26,7 @@ from .batches import StepBatches
 from .checkpoints import WEIGHTS, load_trained, save_trained
 from .files import write_atomic, write_json
 from .memory import Pieces
-from .processes import process_count
+from .processes import on_processor, process_count
 
 # %% ../../nbs/40_train.ipynb #cdf8add9
 class Run:
@@ -340,7 +338,7 @@ def training_arguments(
     "Our settings in the words of transformers 5."
     from transformers import TrainingArguments
     t, strategy, c = config.training, config.training.eval_strategy, config.compute
-    cpu = c is not None and c.device == "cpu" or not _accelerator()
+    cpu = on_processor(config)
     workers = config.data.num_workers
     save = {"save_strategy": "steps", "save_steps": t.save_steps} if t.save_steps else {
         "save_strategy": "epoch" if strategy == "no" else strategy, "save_steps": t.eval_steps or 500}
@@ -363,8 +361,6 @@ def training_arguments(
         remove_unused_columns=False, disable_tqdm=True, report_to="none", use_cpu=cpu)
     arguments._n_gpu = min(arguments.n_gpu, 1)  # one process, one card: stock would split each batch over all of them
     return arguments
-
-def _accelerator(): return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 # %% ../../nbs/40_train.ipynb #d1ff7099
 def make_trainer(

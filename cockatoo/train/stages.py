@@ -19,7 +19,7 @@ from ..config import Config
 from ..registry import CockatooError, ConfigError, DataError, builder, spec
 from ..settings import TelemetrySettings
 from .core import Run, write_atomic, write_json
-from .processes import first_alone, join, process_count, process_number, wait
+from .processes import first_alone, join, on_processor, process_count, process_number, wait
 from .callbacks import print_note
 from .stage import run_stage
 from .telemetry import watchers
@@ -96,7 +96,7 @@ def train(
     if resume and run.status == "finished" and not _more_to_do(run, config): return run
     notes = hardware.check(config)
     listeners = watchers(config, run)
-    join(cpu=config.compute is not None and config.compute.device == "cpu")
+    join(cpu=on_processor(config))
     say = print_note if progress and alone else lambda line: None
     for note in notes: say(note)
     work = builder(spec(config.model_type), "train")(config, say)

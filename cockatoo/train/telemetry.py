@@ -5,13 +5,12 @@
 # %% auto #0
 __all__ = ['Outbox', 'payload', 'checked_url', 'Webhook', 'TensorBoardWriter', 'watchers']
 
-# %% ../../nbs/42_train.telemetry.ipynb #029512ac
+# %% ../../nbs/42_train.telemetry.ipynb #051f45c4
 import atexit
 import http
 import json
 import math
 import os
-import sys
 import threading
 import time
 import urllib.error
