@@ -1,7 +1,6 @@
 """Training speed: the stock Trainer, a plain fp32 loop and cockatoo on the same model, rows and batch size."""
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
