@@ -9,7 +9,7 @@ __all__ = ['METRICS', 'TABLES', 'say', 'guarded', 'complaint', 'overview', 'disp
            'run_bench']
 
 # %% ../nbs/70_cli.ipynb #b9017746
-import argparse, json, os, subprocess, sys, traceback
+import argparse, json, logging, os, subprocess, sys, traceback
 from dataclasses import asdict
 from itertools import chain, islice, zip_longest
 from pathlib import Path
@@ -74,6 +74,9 @@ def main(
 ) -> int:
     "The `cockatoo` command; returns the exit status"
     words = [str(word) for word in (sys.argv[1:] if argv is None else argv)]
+    for name in ("stdout", "stderr"):  # None where the shell has closed it (`>&-`): nobody wants to read it
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, "w"))
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)  # of a 4-bit kernel that nothing uses
     return guarded(lambda: dispatch(words), debug="--debug" in words)
 
 # %% ../nbs/70_cli.ipynb #df7247c2

@@ -19,7 +19,7 @@ from .registry import ConfigError, ModelType, spec, unknown
 from .settings import (
     SECTIONS, CacheSettings, CaptionerSettings, ComputeSettings, CorporaSettings, CurriculumSettings, DataSettings,
     DecoderSettings, EmbeddingSettings, GenerationSettings, LatentSettings, LoraSettings, LossSettings, ModelSettings,
-    Settings, StageSettings, TelemetrySettings, ThresholdSettings, TokenizerSettings, TrainingSettings, fields_table)
+    StageSettings, TelemetrySettings, ThresholdSettings, TokenizerSettings, TrainingSettings, fields_table)
 from .names import OLD_NAMES, REFERENCE_NAMES
 
 # %% ../nbs/01_config.ipynb #a0a31dc7

@@ -201,6 +201,7 @@ def estimate(
         return tokens * (kept + 8 * (shape["hidden_size"] + shape["intermediate_size"]))
     memory = {"weights": 4 * total, "gradients": 4 * trained,
               "optimiser": state.get(get("training.optimizer"), 0), "activations": activations(a, length, tokens)}
+    if get("training.average_from_epoch") is not None: memory["mean"] = 4 * trained
     if (vision := a.get("vision")) and get("data.image_column"):  # as if each row had an image
         memory["images"] = activations(vision, vision["length"], tokens // length * vision["length"])
     return Estimate(total, trained, memory, 6.0 * max(layer, total - embeddings))

@@ -145,8 +145,9 @@ training.gradient_checkpointing, training.layerwise_learning_rate_decay | nothin
 register(ModelSpec(
     name="minilm", summary="text, laptop-sized", checkpoint="sentence-transformers/all-MiniLM-L6-v2",
     parameters=22_713_216, **_CLASSIFIER, builders=_built_by("classifier"), limits=_longest(512, "MiniLM"),
-    sizes=_sizes(128, dict(head_learning_rate_multiplier=1.0), hidden_size=384, intermediate_size=1536,
-                 num_hidden_layers=6, num_attention_heads=12, vocab_size=30522, max_position_embeddings=512),
+    sizes=_sizes(128, dict(head_learning_rate_multiplier=1.0, average_from_epoch=None), hidden_size=384,
+                 intermediate_size=1536, num_hidden_layers=6, num_attention_heads=12, vocab_size=30522,
+                 max_position_embeddings=512),
     **_chosen(
         ("training text is mostly short; longer rows are cut and counted", {"model.max_length": 128}),
         ("the length that its sentence-transformers checkpoint was made for", {"model.inference_max_length": 256}),
@@ -158,8 +159,8 @@ register(ModelSpec(
         ("a 6-layer model takes and needs larger steps than a large one", {"training.learning_rate": 2e-4}),
         ("the new head has the longest way to go; the best of a dozen recipes on GoEmotions",
          {"training.head_learning_rate_multiplier": 10.0}),
-        ("the last epoch learns by heart; between two epochs lies a better model",
-         {"training.average_checkpoints": True}),
+        ("later epochs learn by heart; the mean of the weights on their way does not",
+         {"training.average_from_epoch": 1.0}),
         ("fused AdamW is fastest for 23 M parameters; 8-bit state would save little", {"training.optimizer": "adamw"})),
     errata=_E000 + _FP16 + _errata("000", """
 training.optimizer | OPTIMIZER = adamw_8bit for all models | 8-bit state saves memory that it does not need

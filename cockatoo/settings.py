@@ -99,7 +99,8 @@ class TrainingSettings(Settings):
     save_steps: int | None = _set(None, "Steps between checkpoints; empty: with each evaluation", "steps", ge=1)
     metric_for_best_model: str = _set("f1_macro", "Validation number that picks the best checkpoint")
     early_stopping_patience: int = _set(3, "Stop after so many without gain (0: never)", "evaluations", ge=0)
-    average_checkpoints: bool = _set(False, "Average the kept checkpoints' weights where validation gains by it?")
+    average_from_epoch: float | None = _set(
+        None, "From here on the mean of the weights is judged and kept; empty: the weights themselves", "epochs", ge=0)
     save_total_limit: int = _set(2, "Latest checkpoints kept on disk; the best comes on top", "checkpoints", ge=1)
     logging_steps: int = _set(12, "Steps between two lines of the log", "steps", ge=1)
 

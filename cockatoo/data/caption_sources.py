@@ -8,7 +8,7 @@ __all__ = ['CAPTION_SOURCES', 'CaptionSource', 'caption_source', 'read_tar', 'Ca
 # %% ../../nbs/17_data.caption_sources.ipynb #32ef69d0
 import json, os, re, tarfile, yaml
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from ..config import _Yaml

@@ -9,7 +9,6 @@ __all__ = ['LABELS', 'WORDS', 'SCAM', 'VIOLENCE', 'PERSONAL', 'HATE', 'CRUDE', '
 
 # %% ../../nbs/16_data.demo.ipynb #d9832b22
 import json, random, re
-from collections.abc import Iterator
 from pathlib import Path
 from .core import SPLITS, Source
 from .generated import generated_source, unique_rows

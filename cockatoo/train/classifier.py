@@ -27,7 +27,8 @@ from ..intervals import metric_intervals, threshold_intervals
 from ..losses import build_loss
 from ..metrics import Thresholds, choose_thresholds, classification_report, probabilities
 from ..models.classifier import first_token_only
-from ..models.frozen import StatesCollator, frozen_depth, keep_states, states_size, stepping_over
+from ..models.frozen import (StatesCollator, frozen_depth, keep_states, states_size, stepping_over,
+                                     weights_digest)
 from ..models.packed import encoder, unpadded
 from ..plots import plot_label_f1, plot_reliability, plot_thresholds, to_svg
 from ..prior import resting_logits
@@ -38,7 +39,7 @@ from .core import Run
 from .files import save_arrays, write_atomic
 from .memory import is_out_of_memory
 from .optim import build_optimizer, parameter_groups
-from .processes import first_alone, in_shares, on_processor, process_count, process_number
+from .processes import any_of, first_alone, in_shares, on_processor, process_count, process_number
 from .stage import Stage, data_to_judge, need_metric, need_rows, save_results
 
 # %% ../../nbs/43_train.classifier.ipynb #0cad12e5
@@ -49,7 +50,7 @@ class ClassifierTraining:
         config: Config,  # Resolved settings
         say: Callable = lambda line: None,  # Called with a line that a person should read
     ):
-        self.config, self.say, self.tokenised, self.answers = config, say, {}, {}
+        self.config, self.say, self.tokenised, self.answers, self.scored = config, say, {}, {}, {}
         self.eval_batch_size = config.training.eval_batch_size
 
     def prepare(self):
@@ -155,10 +156,21 @@ def truth(self: ClassifierTraining, split):  # two arrays `(rows, labels)`
     if split not in self.answers: self.answers[split] = targets_of(self.data.splits[split])
     return self.answers[split]
 
+# %% ../../nbs/43_train.classifier.ipynb #2e43744c
 @patch
-def logits(self: ClassifierTraining, split, model=None):
-    "Scores of one split, in the order of its rows, always in float32: `(rows, labels)`."
-    c, score, model = self.config, builder(self.kind, "score"), model or self.model
+def logits(self: ClassifierTraining, split, model=None):  # `(rows, labels)`
+    "Scores of one split, in the order of its rows, always in float32; what was scored with the same weights is known."
+    model = model or self.model
+    key = split, weights_digest(None, model.state_dict().items())
+    if any_of(key not in self.scored):
+        while len(self.scored) >= 8: del self.scored[next(iter(self.scored))]
+        self.scored[key] = self._logits(split, model)
+    return self.scored[key]
+
+@patch
+def _logits(self: ClassifierTraining, split, model):
+    "Compute them, in smaller batches where memory runs out."
+    c, score = self.config, builder(self.kind, "score")
     rows, _ = self.tokens(split, c.model.inference_max_length)
     while True:
         try: return in_shares(rows, lambda share: score(model, self.tokenizer, share, c.model.inference_max_length,

@@ -21,7 +21,8 @@ from fastcore.basics import patch
 from ..alive import process_alive
 from ..config import Config
 from ..models.core import nearest_folder
-from ..registry import CockatooError
+from ..registry import CockatooError, ConfigError
+from .mean import WeightMean
 from .batches import StepBatches
 from .checkpoints import WEIGHTS, load_trained, save_trained
 from .files import write_atomic, write_json
@@ -62,7 +63,7 @@ class Run:
 # %% ../../nbs/40_train.ipynb #35e654b2
 @patch
 def append_log(self: Run,
-    event: str,  # What happened: start, prolong, train, evaluate, memory, average, calibrate, telemetry, end, error
+    event: str,  # What happened: start, prolong, train, evaluate, memory, calibrate, telemetry, end, error
     **fields,  # Anything JSON can hold
 ):
     "Append one line to log.jsonl and flush it."
@@ -144,7 +145,7 @@ def rewind_log(self: Run,
     step: int,  # The step that training resumes from
 ):
     "Drop the lines about steps after `step`; they are about to be made again."
-    keep = lambda line: line.get("step", 0) <= step and line["event"] not in ("average", "end", "error")
+    keep = lambda line: line.get("step", 0) <= step and line["event"] not in ("end", "error")
     write_atomic(self.log_file, "".join(json.dumps(x, ensure_ascii=False) + "\n" for x in self.log() if keep(x)))
 
 # %% ../../nbs/40_train.ipynb #7318e2b1
@@ -156,7 +157,6 @@ class TrainingMethods:
     max_batch_tokens = None         # a batch is cut by tokens, not by rows
     held = False                    # a checkpoint that waits for the evaluation of its epoch
     trained_only = False            # a checkpoint holds what is trained, not what is frozen
-    keep_judged = False             # checkpoints that nobody evaluated do not count among those that are kept
     saved = None                    # what had happened when the latest checkpoint was written
 
     def hand_in(self,
@@ -242,9 +242,11 @@ def create_optimizer(self: TrainingMethods, model=None):
 
 @patch
 def evaluate(self: TrainingMethods, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval"):
-    "Evaluate with what was handed in and tell the callbacks."
+    "Evaluate the mean of the weights, if there is one, with what was handed in, and tell the callbacks."
     was_training = self.model.training
-    self.model.eval(); metrics = self.evaluation(self.model); self.model.train(was_training)
+    self.model.eval()
+    with self.mean.applied(): metrics = self.evaluation(self.model)
+    self.model.train(was_training)
     metrics = {f"{metric_key_prefix}_{k}": v for k, v in metrics.items() if isinstance(v, (int, float))}
     self.log(metrics)
     self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -288,7 +290,8 @@ def _save(self: TrainingMethods, output_dir=None, state_dict=None):
 
 @patch
 def _load_from_checkpoint(self: TrainingMethods, resume_from_checkpoint, model=None):
-    "As stock, or only what is trained."
+    "As stock, or only what is trained; and the mean of the weights."
+    self.mean.load(resume_from_checkpoint)
     if self.trained_only: load_trained(self.model, Path(resume_from_checkpoint)/WEIGHTS)
     else: super(TrainingMethods, self)._load_from_checkpoint(resume_from_checkpoint, model)
 
@@ -303,18 +306,12 @@ def _save_checkpoint(self: TrainingMethods, model, trial):
     if not self.args.should_save: return
     root = Path(self.args.output_dir); new = root/f"checkpoint-{self.state.global_step}"
     (new/"training_args.bin").unlink(missing_ok=True)
+    self.mean.save(new)
     seal_checkpoint(new)
     done = sorted(int(f.name.rpartition("-")[2]) for f in root.glob("checkpoint-*"))
-    counted = [step for step in done if step in self.judged()] if self.keep_judged else done
-    kept = {self.state.global_step, self.state.best_global_step, *counted[-self.keep_checkpoints:]}
+    kept = {self.state.global_step, self.state.best_global_step, *done[-self.keep_checkpoints:]}
     for step in done:
         if step not in kept: shutil.rmtree(root/f"checkpoint-{step}", ignore_errors=True)
-
-@patch
-def judged(self: TrainingMethods) -> dict:  # step -> value; none where no evaluation was asked for
-    "Each evaluation so far, by the figure that picks the best."
-    name = f"eval_{self.args.metric_for_best_model}"
-    return {line["step"]: line[name] for line in self.state.log_history if name in line}
 
 # %% ../../nbs/40_train.ipynb #9160f6e1
 @cache
@@ -373,15 +370,21 @@ def make_trainer(
     callbacks=(),  # transformers.TrainerCallback objects
 ):  # A trainer, ready for `.train(resume_from_checkpoint=…)`
     "The trainer for one stage."
-    from transformers.trainer_callback import PrinterCallback
+    from transformers.trainer_callback import PrinterCallback, TrainerCallback
     trainer = trainer_class()(
         model=model, args=training_arguments(config, run.checkpoints), train_dataset=train_dataset,
         eval_dataset=train_dataset if evaluation else None,   # only tells the stock class that there is an evaluation
         data_collator=collate, callbacks=list(callbacks))
     trainer.remove_callback(PrinterCallback)
     t = config.training
-    trainer.keep_checkpoints, trainer.keep_judged = t.save_total_limit, t.average_checkpoints
-    trainer.max_batch_tokens = t.max_batch_tokens
-    warmup = math.ceil(t.warmup_ratio * trainer.planned_steps())
+    trainer.keep_checkpoints, trainer.max_batch_tokens = t.save_total_limit, t.max_batch_tokens
+    steps, first = trainer.planned_steps(), t.average_from_epoch
+    if first is not None and trainer.is_fsdp_enabled:
+        raise ConfigError(f"training.average_from_epoch = {first}: weights in shards (FSDP) are not averaged; set null")
+    trainer.mean = WeightMean(model, None if first is None else math.ceil(first * steps / t.num_epochs))
+    class Average(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs): trainer.mean.add(state.global_step)
+    trainer.add_callback(Average)
+    warmup = math.ceil(t.warmup_ratio * steps)
     trainer.args.warmup_steps = warmup if t.warmup_steps is None else min(t.warmup_steps, warmup)
     return trainer.hand_in(loss, optimizer, evaluation)
