@@ -11,7 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10 p
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup train-quick test test-slow lab docs readme bench clean
+.PHONY: help setup train-quick test test-slow style lab docs readme bench clean
 
 help:  ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: $(READY)  ## Run the guards in tests/ and every notebook, with the network
 
 test-slow: $(READY)  ## The same, with the cells marked slow (and cuda, where there is a card)
 	@$(BIN)/python tests/run.py --slow
+
+style: $(READY)  ## Report how the notebooks are written: lines a cell, definitions a cell, wide lines
+	@$(BIN)/python scripts/style.py
 
 lab: $(READY)  ## Open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab nbs

@@ -25,7 +25,7 @@ def write_parts(options, folder, captions):
                               SiglipVisionModel)
     from transformers.utils import logging
 
-    from cockatoo.models.core import byte_pieces
+    from cockatoo.models.tiny import byte_pieces
 
     logging.disable_progress_bar()
     torch.manual_seed(0)
@@ -49,21 +49,21 @@ class Contestant:
 
     def __init__(self, name, config, data, root):
         import torch
-        from cockatoo.data.captions import CaptionCollator, Pixels, caption_tokens
+        from cockatoo.captioner.batches import CaptionCollator, ImageLoader, caption_tokens
         from cockatoo.data.features import cached_features
-        from cockatoo.models import captioner
+        from cockatoo.captioner import model as captioner
 
         self.name, self.within, self.filling, self.kilobytes, self.seconds, self.losses = name, None, None, None, [], []
-        self.model, processor = captioner.load(config)
+        self.model, processor, _ = captioner.load(config)
         prompt = captioner.prompt_ids(processor, self.model)
         self.rows, self.collate = {}, {}
         for split in ("train", "validation"):
-            visual = Pixels(data.splits[split], processor.image_processor)
+            visual = ImageLoader(data.splits[split], processor.image_processor)
             if name != "off":
-                self.within, start = captioner.with_features, time.perf_counter()
+                self.within, start = captioner.with_encoded_images, time.perf_counter()
                 visual = cached_features(
                     range(len(data.splits[split])), data.splits[split].with_format("numpy")["digest"][:],
-                    lambda pixels: captioner.vision_features(self.model, pixels), captioner.vision_digest(self.model, processor),
+                    lambda pixels: captioner.encode_images(self.model, pixels), captioner.vision_digest(self.model, processor),
                     root, name, prepare=visual)
                 if split == "train": self.filling = time.perf_counter() - start
             self.rows[split] = list(caption_tokens(data.splits[split], processor.tokenizer, config.model.max_length, prompt)[0])
@@ -80,7 +80,7 @@ class Contestant:
         "The loss of each batch, in the manner of the model: features, or pixels."
         from contextlib import nullcontext
 
-        from cockatoo.token_losses import next_token_loss
+        from cockatoo.metrics.losses import next_token_loss
         with self.within(self.model) if self.within else nullcontext():
             for start in range(0, len(order), batch):
                 inputs = self.collate[split]([self.rows[split][i] for i in order[start:start + batch]])
@@ -108,9 +108,9 @@ class Contestant:
 
 def measure(options, folder):
     "Every contestant, trained in turn."
-    from cockatoo.config import resolve
-    from cockatoo.data.captions import load_captions
-    from cockatoo.data.scenes import write_scenes
+    from cockatoo.core.config import resolve
+    from cockatoo.captioner.data import load_captions
+    from cockatoo.captioner.scenes import write_scenes
 
     source = write_scenes(folder / "scenes", (options.images, max(options.images // 10, 8), 8), options.size)
     captions = [json.loads(line)["alt_text"] for line in (source / "captions.jsonl").read_text(encoding="utf-8").splitlines()]

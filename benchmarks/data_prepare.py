@@ -43,7 +43,7 @@ def main():
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rows", type=int, default=2_000_000, help="rows of the large file")
     args = parser.parse_args()
-    prepare = "import sys; from cockatoo.config import DataSettings; from cockatoo.data.text import load_data; print(load_data(DataSettings(source=sys.argv[1], cache_dir=sys.argv[2])))"
+    prepare = "import sys; from cockatoo.core.settings import DataSettings; from cockatoo.classifier.data import load_data; print(load_data(DataSettings(source=sys.argv[1], cache_dir=sys.argv[2])))"
     rows, missed = [], False
     with tempfile.TemporaryDirectory() as folder:
         os.environ["COCKATOO_CACHE"] = folder

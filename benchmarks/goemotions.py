@@ -44,7 +44,8 @@ def swapped(run):
     "Macro-F1 on validation with thresholds from the rows set aside: the same question asked the other way round."
     import numpy as np
 
-    from cockatoo.metrics import choose_thresholds, classification_report, probabilities
+    from cockatoo.classifier.thresholds import choose_thresholds, probabilities
+    from cockatoo.classifier.metrics import classification_report
 
     validation, aside = (np.load(run.path / f"scores/{split}.npz") for split in ("validation", "test"))
     thresholds = choose_thresholds(run.config.thresholds, run.data["labels"], probabilities(aside["logits"]), aside["targets"], aside["mask"], "test")
@@ -59,7 +60,7 @@ def main():
     args, more = parser.parse_known_args()
     if not (SHARED / "data/goemotions").exists():
         sys.exit(f"{SHARED / 'data/goemotions'}: not there; set COCKATOO_SHARED to the folder that holds data/goemotions")
-    from cockatoo.train.core import Run
+    from cockatoo.training.run import Run
 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(args.output_dir or temporary)

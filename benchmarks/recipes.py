@@ -52,8 +52,8 @@ def main():
     options = parser.parse_args()
     if not (SHARED / "data/goemotions").exists():
         sys.exit(f"{SHARED / 'data/goemotions'}: not there; set COCKATOO_SHARED to the folder that holds data/goemotions")
-    from cockatoo.train.compare import compare
-    from cockatoo.train.core import Run
+    from cockatoo.training.compare import compare
+    from cockatoo.training.run import Run
 
     runs, rows = Path(options.output_dir), []
     data = runs / "data"

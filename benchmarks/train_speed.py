@@ -16,8 +16,8 @@ ALL_TRAINED = {"model.freeze_embeddings": False, "model.frozen_layers": 0, "mode
 
 def prepare(options, folder):
     "Write the rows and the starting weights that all three share; return the resolved config that reads them."
-    from cockatoo.config import resolve
-    from cockatoo.registry import builder, spec
+    from cockatoo.core.config import resolve
+    from cockatoo.core.registry import builder, spec
 
     overrides = {"data.source": options.data, "data.max_samples": options.samples,
                  "training.batch_size": options.batch_size,
@@ -118,10 +118,10 @@ def plain(config, texts, targets, folder):
 
 def ours(config, texts, targets, folder):
     "`cockatoo.train` with the preset of the model type: only batch size, epochs and evaluation are set as above."
-    from cockatoo.train import classifier
-    from cockatoo.train.stages import train
+    from cockatoo.classifier import training
+    from cockatoo.training.train import train
 
-    watch, keep, before = stopwatch(), classifier.keep_states, []
+    watch, keep, before = stopwatch(), training.keep_states, []
 
     def timed(*args):
         "What frozen layers give is computed before the first step, and counts."
@@ -132,7 +132,7 @@ def ours(config, texts, targets, folder):
             before.append(time.perf_counter() - start)
 
     new = folder / f"ours{time.time_ns()}"  # with a cache of its own: nothing is there yet
-    with mock.patch.object(classifier, "keep_states", timed):
+    with mock.patch.object(training, "keep_states", timed):
         run = train(config.with_(**{"data.cache_dir": f"{new}-cache"}), new, callbacks=[watch], progress=False)
     watch.seconds += sum(before)
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -145,17 +145,18 @@ def judged(config, model, tokenizer):
     "Macro-F1 on the validation rows, the thresholds of each half tuned on the other half."
     import numpy as np
 
-    from cockatoo.data.text import load_data
-    from cockatoo.metrics import classification_report, probabilities, tune_thresholds
-    from cockatoo.models.classifier import score
-    from cockatoo.train.classifier import targets_of
+    from cockatoo.classifier.data import load_data
+    from cockatoo.classifier.metrics import classification_report
+    from cockatoo.classifier.thresholds import probabilities, tune_thresholds
+    from cockatoo.classifier.model import score
+    from cockatoo.classifier.training import targets_of
 
     rows = load_data(config.data).splits["validation"]
     logits, (targets, mask) = score(model.cpu().eval(), tokenizer, rows, config.model.max_length), targets_of(rows)
-    halves, said = (slice(0, None, 2), slice(1, None, 2)), np.zeros(logits.shape, np.float32)
+    halves, predicted = (slice(0, None, 2), slice(1, None, 2)), np.zeros(logits.shape, np.float32)
     for tuned, used in (halves, halves[::-1]):
-        said[used] = probabilities(logits[used]) >= tune_thresholds(probabilities(logits[tuned]), targets[tuned], mask[tuned])
-    return classification_report(said * 20 - 10, targets, mask)["f1_macro"]
+        predicted[used] = probabilities(logits[used]) >= tune_thresholds(probabilities(logits[tuned]), targets[tuned], mask[tuned])
+    return classification_report(predicted * 20 - 10, targets, mask)["f1_macro"]
 
 
 def measure(options):

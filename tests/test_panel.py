@@ -1,4 +1,4 @@
-"""The panel as a person meets it: JupyterLab in a browser, clicks, a real training in another process."""
+"""The panel as a user meets it: JupyterLab in a browser, clicks, a real training in another process."""
 import importlib.util
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 import lab
 from cockatoo import resolve
-from cockatoo.data.scenes import write_scenes
+from cockatoo.captioner.scenes import write_scenes
 
 needs_browser = pytest.mark.skipif(not lab.chromium() or not importlib.util.find_spec("playwright"),
                                    reason="no Chromium found (Debian's package is `chromium`), or playwright is not installed")
@@ -22,7 +22,7 @@ def read_log(folder):
 
 
 class Panel:
-    "The panel on the page, by what a person reads on it."
+    "The panel on the page, by what a user reads on it."
 
     def __init__(self, page):
         self.page, self.box = page, page.locator(".ck-studio").first
@@ -68,7 +68,7 @@ def test_the_panel_in_jupyterlab(tmp_path):
 
 @needs_browser
 def test_a_captioner_in_jupyterlab(tmp_path):
-    "The other family, from its type to a caption for a picture that is uploaded."
+    "The other family, from its type to a caption for an image that is uploaded."
     write_scenes(tmp_path / "scenes", (40, 8, 8), 32)
     lab.write_notebook(tmp_path / "work.ipynb", "from cockatoo import studio\nstudio()")
     with lab.jupyterlab(tmp_path) as address, lab.browser_page() as page:
@@ -96,7 +96,7 @@ def test_a_captioner_in_jupyterlab(tmp_path):
         panel.wait("Upload (1)")
         panel.click("Caption it")
         panel.box.locator("img").wait_for(timeout=120_000)
-        panel.type("Picture", "scenes/captions.jsonl")
+        panel.type("Image", "scenes/captions.jsonl")
         panel.click("Caption it")
         panel.wait("not an image, or of an unknown format")
     assert page.strange == [], "the panel asked for something outside of this machine"
@@ -109,7 +109,7 @@ def drive(page, address, folder):
     panel = Panel(page)
     panel.wait("cockatoo studio")
 
-    # another type: every setting that follows from it changes, and says why
+    # another type: every setting that follows from it changes, with its reason
     for model_type, size in (("modernbert", "base"), ("minilm", "base"), ("minilm", "tiny")):
         panel.field("Model type").select_option(model_type)
         panel.field("Size").select_option(size)
@@ -119,7 +119,7 @@ def drive(page, address, folder):
         reason = panel.box.locator("label span[title]", has_text=re.compile("^learning rate$")).get_attribute("title")
         assert reason.endswith(config.why("training.learning_rate")), reason
 
-    # a wrong value is said beside its field, and Train waits until it is mended
+    # a wrong value is reported beside its field, and Train is disabled until it is corrected
     panel.type("batch size", "0")
     panel.wait("training.batch_size = 0: must be at least 1")
     expect(panel.button("Train")).to_be_disabled()
@@ -130,10 +130,10 @@ def drive(page, address, folder):
     panel.wait("--data.max-samples 1200")
     panel.wait("--training.batch-size 2")
 
-    # the data report: what was found, and a button that mends it; the field and the command follow
+    # the data report: what was found, and a button that corrects it; the field and the command follow
     panel.click("Check the data")
-    panel.wait("reads the data")
-    panel.wait("in little from another", 120)
+    panel.wait("Reading the data")
+    panel.wait("little from another", 120)
     panel.click("Set near duplicates to yes")
     panel.wait("The choices have changed since: check again.")
     panel.wait("--data.near-duplicates true")

@@ -46,7 +46,7 @@ def shell_lines(text):
 
 def problems(words):
     "What does not exist in one command line."
-    from cockatoo.config import fields_table
+    from cockatoo.core.settings import fields_table
 
     settings = {row["path"] for row in fields_table()}
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
