@@ -51,5 +51,5 @@ bench: $(READY)  ## Run the comparisons and print their tables
 	@$(BIN)/cockatoo bench
 
 clean:  ## Remove what the tasks made, except .venv and runs
-	@rm -rf _proc _docs build dist .pytest_cache .ruff_cache
+	@rm -rf _proc _docs nbs/nbdev.yml build dist .pytest_cache .ruff_cache
 	@find . -name .venv -prune -o -name runs -prune -o \( -name __pycache__ -o -name .ipynb_checkpoints \) -print0 | xargs -0 rm -rf
