@@ -111,7 +111,7 @@ def test_automatic_links(made):
     for book, notebook in processed(made):
         for cell in notebook["cells"]:
             texts = [pages.text_of(cell["source"])] if cell["cell_type"] == "markdown" else [
-                pages.text_of(o["data"]["text/markdown"]) for o in cell["outputs"] if "text/markdown" in o.get("data", {})]
+                pages.text_of(o["data"]["text/markdown"]) for o in cell.get("outputs", []) if "text/markdown" in o.get("data", {})]
             for text in texts:
                 assert "cockatoo.github.io" not in text, f"{book}: {text[:300]}"
                 for name, place in re.findall(r"\[`([\w.]+)(?:\(\))?`\]\(([^)]*#[^)]*)\)", text):
