@@ -152,7 +152,7 @@ def finish_cell(page, number):
         return re.fullmatch(r"\[\d+\]:?", prompt.inner_text().strip())
 
     until(finished, 600, f"the kernel to finish cell {number}")
-    errors = cell.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
+    errors = cell.locator(".jp-OutputArea-output", has_text="Traceback (most recent call last)")
     assert not errors.count(), errors.first.inner_text()
     return cell
 
