@@ -44,6 +44,8 @@ class _Types(type):
         _load_families()
         return len(_SPECS)
 
+    def __bool__(cls): return True  # as in `Enum`; without it the class is false while nothing is registered
+
     def __contains__(cls, value): return str(value) in list(cls)
 
     def __dir__(cls): return [*super().__dir__(), *(member.name for member in cls)]
