@@ -76,7 +76,8 @@ class ModelSettings(Settings):
 class DataSettings(Settings):
     "The data set, its columns and its splits."
 
-    source: str | None = setting(None, "`demo`, a file, a folder of splits, a YAML file of sources, or a hub id")
+    source: str | None = setting(
+        None, "`demo`, a file, a folder of splits, a YAML file of sources, a hub id; several of them, or `all`")
     text_column: str = setting("text", "Column of the text")
     labels_column: str = setting("labels", "Column that holds a list of label names")
     label_columns: list[str] | None = setting(None, "Columns of 0/1 or scores, one per label, instead of a list column")
@@ -88,6 +89,7 @@ class DataSettings(Settings):
     split_seed: int = setting(42, "Random seed of the split", ge=0)
     split_method: Literal["hash", "stratified"] = setting("hash", "By a hash of each row, or with equal label frequencies")
     image_column: str | None = setting(None, "Column of the image: a path, bytes, or an image of `datasets`")
+    image_bits: int = setting(16, "Bits in use in 16-bit grey images; 12: the value 4095 is white", "bits", ge=8, le=16)
     group_column: str | None = setting(None, "Rows with the same value (author, thread) stay in one split")
     dedupe: Literal["none", "keep_first", "merge_labels", "drop_conflicts"] = setting(
         "keep_first", "Treatment of training rows with the same text")
@@ -96,11 +98,18 @@ class DataSettings(Settings):
     rebalance: Literal["none", "oversample", "undersample", "combined"] = setting(
         "none", "Repeat rows with rare labels, drop rows with common ones, or both")
     max_rebalance_factor: float = setting(10.0, "Maximum factor by which a row is repeated or dropped", ge=1)
-    max_samples: int | None = setting(None, "Maximum number of training rows", "rows", ge=1)
+    max_samples: int | None = setting(None, "Maximum number of training rows (images of a captioner)", "rows", ge=1)
+    max_validation_samples: int | None = setting(None, "Maximum number of validation rows; empty: max_samples", "rows", ge=1)
+    max_test_samples: int | None = setting(None, "Maximum number of test rows; empty: max_samples", "rows", ge=1)
     num_workers: int = setting(4, "Data loader processes", "processes", ge=0)
     max_rejected_fraction: float = setting(0.05, "Maximum fraction of unusable rows; more is an error", ge=0, le=1)
     cache_dir: str | None = setting(None, "Folder of the cache; empty: the cache folder of the user")
     cache_gb: float = setting(20.0, "Maximum size of the cache; the least recently used files are removed", "GB", gt=0)
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _several_sources(cls, value):
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 # %% ../../nbs/00_core.settings.ipynb #c3483be7
 class TrainingSettings(Settings):
