@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from .formats import is_tar, open_captioned
+from .formats import open_captioned
 from ..data.core import data_error
 from ..data.described import DescribedSource, SourceList, SourceOpener, description_of, open_source
 from ..data.reading import Row
@@ -124,11 +124,10 @@ class CaptionOpener(SourceOpener):
     def described(self): return CAPTION_SOURCES
 
     def open_format(self, source, path):
-        return open_captioned(path, source.caption or self.caption_column, self.notes)
+        return open_captioned(path, source.caption or self.caption_column, self.notes, source.image or self.image_column)
 
     def map_rows(self, source, part):
         columns = {"image": source.image or self.image_column, "caption": source.caption or self.caption_column}
-        if part.path and is_tar(part.path): columns["image"] = "image"  # an archive has no columns
         return map_captions(source, part, columns, self.notes)
 
     def open_name(self, name):

@@ -108,4 +108,5 @@ def class_files(
     found = []
     for file in folder_files(path):
         if wanted(file): found.append((file.parent.name if file.parent != path else None, file))
-    return found if len({name for name, _ in found if name}) > 1 else []
+    folders = {file.relative_to(path).parts[0] for name, file in found if name}
+    return found if len(folders) > 1 else []
