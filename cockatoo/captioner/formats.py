@@ -9,7 +9,6 @@ __all__ = ['Naming', 'table_parts', 'open_pairs', 'open_class_captions', 'open_c
 import os
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path

@@ -6,15 +6,13 @@
 __all__ = ['CAPTION_SOURCES', 'CaptionSource', 'map_captions', 'CaptionOpener', 'open_captions', 'open_builtin']
 
 # %% ../../nbs/13_captioner.sources.ipynb #b8bb8470
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from .formats import open_captioned
 from ..data.core import data_error
-from ..data.described import DescribedSource, SourceList, SourceOpener, description_of, open_source
+from ..data.described import DescribedSource, SourceOpener, open_source
 from ..data.reading import Row
 from ..data.sources import Part, Source
 
@@ -124,20 +122,12 @@ class CaptionOpener(SourceOpener):
     def described(self): return CAPTION_SOURCES
 
     def open_format(self, source, path):
-        return open_captioned(path, source.caption or self.caption_column, self.notes, source.image or self.image_column)
+        image, caption = (source.image, source.caption) if source else (None, None)
+        return open_captioned(path, caption or self.caption_column, self.notes, image or self.image_column)
 
     def map_rows(self, source, part):
         columns = {"image": source.image or self.image_column, "caption": source.caption or self.caption_column}
         return map_captions(source, part, columns, self.notes)
-
-    def open_name(self, name):
-        if isinstance(name, list):
-            entries = name
-        elif Path(name).expanduser().exists():
-            entries = [str(name)]
-        else:
-            entries = [entry for entry in re.split(r"[,\s]+", str(name)) if entry]
-        return self.join(SourceList([description_of(entry, self) for entry in entries], str(name)))
 
 # %% ../../nbs/13_captioner.sources.ipynb #02722e3b
 def open_captions(

@@ -13,7 +13,7 @@ from .described import DataSource, map_rows
 from ..data.core import data_error
 from ..data.described import (
     SourceFile, SourceList, SourceOpener, description_of, join_parts, parse_descriptions, read_descriptions)
-from ..data.sources import Source
+from ..data.sources import Source, open_classes
 
 # %% ../../nbs/11_classifier.sources.ipynb #373f1870
 class LabelledFile(SourceFile):
@@ -44,6 +44,8 @@ class LabelOpener(SourceOpener):
     def used(self, source: DataSource) -> list[str]:
         "The labels in use that a source annotates."
         return [label for label in source.annotates if label in self.wanted]
+
+    def open_classes(self, path): return open_classes(path)
 
     def map_rows(self, source, part): return map_rows(source, part, self.used(source), self.notes, self.cells)
 

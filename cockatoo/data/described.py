@@ -25,8 +25,8 @@ from ..core.errors import ConfigError, DataError
 from .core import data_error, show
 from .reading import READERS, Row
 from .sources import (
-    Part, Source, dataset_rows, load_hub, nearest_files, open_path, open_place, openable,
-    registered_sources, split_of_name)
+    ALL, Part, Source, dataset_rows, is_place, join_places, load_hub, nearest_files, open_path, open_place, openable,
+    registered_sources, split_names, split_of_name)
 
 # %% ../../nbs/10_data.described.ipynb #f3d29923
 def refusal(
@@ -135,8 +135,16 @@ class SourceOpener:
         return {}
 
     def open_format(self, source, path: Path) -> Source | None:
-        "Open a file or folder in a format of the family's own; `None`: it is none."
+        "Open a file or folder in a format of the family's own; `None`: it is none. `source` may be `None`."
         return None
+
+    def open_classes(self, path: Path) -> Source | None:
+        "Open a folder that has a folder for each class; `None`: it is none, or the family has no classes."
+        return None
+
+    def open_place(self, place, source=None, name: str | None = None) -> Source:
+        "Open a registered source, a file, a folder or a hub id; `source` is its description, if it has one."
+        return open_place(place, self.family, partial(self.open_format, source), name, self.open_classes)
 
     def map_rows(self, source, part: Part) -> Iterator:
         "The rows of a part as the family reads them."
@@ -150,8 +158,25 @@ class SourceOpener:
         return Source(listed.name, tuple(parts), unused=tuple(unused), members=members, notes=self.notes)
 
     def open_name(self, name) -> Source:
-        "Open what is no YAML file."
-        return open_place(name, self.family)
+        "Open what is no YAML file: one place, or several."
+        names = self.names(name)
+        described = [each for each in names if isinstance(each, str) and each in self.described]
+        is_single = len(names) == 1 and (not described or is_place(names[0], self.family))
+        if is_single and not self.plain_entries: return self.open_place(names[0])
+        if self.plain_entries or len(described) == len(names):
+            return self.join(SourceList([description_of(each, self) for each in names], str(name)))
+        if described:
+            raise data_error(f"{', '.join(described)} and files cannot be named together", name,
+                             expected="a YAML file of sources, which says what the columns of the files are")
+        return join_places([(each, self.open_place(each)) for each in names], str(name))
+
+    def names(self, given) -> list:
+        "The single sources among what `data.source` says: `all`, a list, or names with commas or spaces between."
+        if not isinstance(given, list): given = split_names(str(given), self.family)
+        if given != [ALL] or is_place(ALL, self.family): return given
+        every = [name for name, source in self.described.items() if source.hub]
+        if not every: raise data_error("no source of the hub is registered", ALL, expected=openable(self.family))
+        return every
 
 # %% ../../nbs/10_data.described.ipynb #65ef32fc
 def _hub_parts(source):
@@ -187,7 +212,7 @@ def _folder_source(source, opener):
     "A folder, opened as `data.source` would open it."
     path = Path(source.folder).expanduser()
     if not path.is_dir(): raise data_error("no such folder", source.folder)
-    return open_path(path, partial(opener.open_format, source))
+    return open_path(path, partial(opener.open_format, source), classes=opener.open_classes)
 
 # %% ../../nbs/10_data.described.ipynb #82e316e1
 def _all_parts(source, opener):
@@ -198,11 +223,12 @@ def _all_parts(source, opener):
         return [part for split, path in files for part in _file_parts(path, source, opener, split)], []
     if source.file: return _file_parts(source.file, source, opener), []
     if source.path:
-        opened = open_place(source.path, opener.family, partial(opener.open_format, source), source.name)
+        opened = opener.open_place(source.path, source, source.name)
     elif source.folder and source.split is None:
         opened = _folder_source(source, opener)
     else:
         return _matching_parts(source, opener), []
+    if opened.notes is not opener.notes: opener.notes.update(opened.notes)
     return [(Path(part.file).stem, part) for part in opened.parts], list(opened.unused)
 
 # %% ../../nbs/10_data.described.ipynb #17280367
@@ -352,6 +378,7 @@ def open_source(
 ) -> Source:  # Nothing is read yet
     "Find a source by what the user calls it; raises `DataError` that lists what can be opened."
     if not source: raise data_error("no data: data.source is not set", expected=openable(opener.family))
+    if isinstance(source, list) and len(source) == 1 and isinstance(source[0], str): source = source[0]
     path = Path(str(source)).expanduser()
     if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
         return opener.join(read_descriptions(path, opener))
