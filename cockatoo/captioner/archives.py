@@ -22,7 +22,7 @@ from typing import NamedTuple
 from .samples import Sample, find_samples
 from ..data.core import data_error, show
 from ..data.folders import is_system_name
-from ..data.images import MAX_BYTES, StoredBytes, image_format
+from ..data.images import StoredBytes, image_format
 from ..data.reading import READERS, Row, read_rows
 
 # %% ../../nbs/13_captioner.archives.ipynb #3fc57c5d
@@ -212,7 +212,6 @@ def _stored(unpacked, member):
 
 def _read_member(unpacked, member):
     "The content of a caption file in an archive."
-    if member.size > MAX_BYTES: raise ValueError(f"{member.name} is too large")
     return StoredBytes(str(unpacked), member.start, member.size).read()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..data.core import show, text_fault
+from ..data.core import text_fault
 from ..data.loading import Reading
 
 # %% ../../nbs/13_captioner.reading.ipynb #a553c098
@@ -78,4 +78,4 @@ class CaptionReading(Reading):
         if subset is not None: subset = str(subset)
         return {"image": image, "captions": captions, "row": row.id, "subset": subset}
 
-    def shown_cells(self, row): return {name: show(cell, 200) for name, cell in row.values.items()}
+    def shown_cells(self, row): return getattr(row, "cells", None) or row.values  # as the source has them

@@ -235,11 +235,9 @@ def usable_rows(self: Reading, part: Part, shares: dict) -> Iterator:
 def set_aside(self: Reading, row: Row, fault: str) -> None:
     "Write an unusable row to the list, count its reason, and keep the first rows at hand."
     self.reasons[fault.split(":")[0]] += 1
-    cells = self.shown_cells(row)
-    entry = {"file": row.file, "line": row.line, "reason": fault}
-    if self.log:
-        plain = {name: plain_cell(cell) for name, cell in cells.items()}
-        self.log.write(json.dumps(entry | {"row": plain}, ensure_ascii=False) + "\n")
+    cells = plain_cell(self.shown_cells(row))
+    entry = {"file": row.file, "line": row.line, "reason": plain_cell(fault)}
+    if self.log: self.log.write(json.dumps(entry | {"row": cells}, ensure_ascii=False) + "\n")
     if len(self.rejected) < SHOWN:
         self.rejected.append(entry | {"row": {name: show(cell, 200) for name, cell in cells.items()}})
 
