@@ -28,6 +28,7 @@ from ..data.duplicates import comparable_texts, find_duplicates, near_duplicates
 from ..data.loading import (
     SHOWN, SplitTable, blocks, fingerprint, image_inspection, plan_splits, rejected_report,
     rejected_warnings, source_warnings)
+from ..data.sampling import max_rows, sample_plan
 from ..data.sources import SPLITS
 from ..data.splits import hash_split, stratified_split
 
@@ -177,11 +178,15 @@ def _write_split(path, stored, index, targets, mask, digest):
     return read_arrow(write_arrow(path, tables()))
 
 # %% ../../nbs/11_classifier.data.ipynb #22df9bfe
-def _training_rows(index, reading, settings, targets, mask, space):
-    "The training rows that are used, at most `max_samples` and then rebalanced, and what rebalancing did."
-    if settings.max_samples is not None and len(index) > settings.max_samples:
-        digests = np.frombuffer(reading.digests, np.uint64)[index]
-        index = np.sort(index[np.argsort(digests, kind="stable")[:settings.max_samples]])
+def _sampled(index, reading, most):
+    "At most so many of the rows of a split, in their order; a small sample is a part of a larger one."
+    if most is None or len(index) <= most: return index
+    digests = np.frombuffer(reading.digests, np.uint64)[index]
+    return np.sort(index[np.argsort(digests, kind="stable")[:most]])
+
+
+def _training_rows(index, settings, targets, mask, space):
+    "The training rows that are used after rebalancing, and what it did."
     if settings.rebalance == "none": return index, None
     chosen = resample(targets[index], mask[index], settings.rebalance, settings.max_rebalance_factor,
                       settings.split_seed)
@@ -224,9 +229,9 @@ def _make_splits(wanted, reading, settings, source, space, stored, split, clean)
     origin = np.frombuffer(reading.source, np.int16)
     digests = np.frombuffer(reading.digests, np.uint64)
     for name in wanted:
-        index = _split_rows(name, split, clean.keep, source)
+        index = _sampled(_split_rows(name, split, clean.keep, source), reading, max_rows(settings, name))
         if name == "train":
-            index, rebalanced = _training_rows(index, reading, settings, clean.targets, clean.mask, space)
+            index, rebalanced = _training_rows(index, settings, clean.targets, clean.mask, space)
             made = made._replace(rebalanced=rebalanced)
         made.counts[name] = _summary(clean.targets[index], clean.mask[index], space)
         for member, number in reading.sources.items():
@@ -281,7 +286,9 @@ def _own_settings(settings, source, cut):
     if settings.near_duplicates and settings.dedupe == "none" and cut:
         raise ConfigError("data.near_duplicates = true: needs a policy in data.dedupe, which is none")
     own = dict(source.settings)
-    if not settings.image_column: own.pop("image_column", None)
+    if not settings.image_column and own.pop("image_column", None) and "text_column" not in own:
+        raise data_error("there are pictures, and data.image_column is not set", source.name,
+                         expected="data.image_column=image, and a model that reads images (clip-vit)")
     if not cut:
         own |= {"dedupe": "none", "group_column": None}
         own["ignore_columns"] = [*settings.ignore_columns, *filter(None, [settings.group_column])]
@@ -311,6 +318,7 @@ def load_data(
     source = open_source(settings.source, LabelOpener())
     settings = _own_settings(settings, source, cut)
     plan = plan_splits(source, settings, splits, cut)
+    if settings.image_column: plan = sample_plan(plan, settings, lambda row: row.id, source.notes)
     root = cache_root(settings.cache_dir)
     with image_inspection(root, bool(settings.image_column)) as inspect:
         fixed = _fixed_labels(settings, source, labels)

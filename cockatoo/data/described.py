@@ -189,7 +189,7 @@ def _hub_parts(source):
     for split, data in loaded.items():
         file = f"{source.name}/{split}"
         rows = partial(source.hub_rows, file, data)
-        found.append((split, Part(file, split_of_name(split), rows)))
+        found.append((split, Part(file, split_of_name(split), rows, stream=source.stream)))
     return found
 
 # %% ../../nbs/10_data.described.ipynb #8b60ada6

@@ -36,6 +36,7 @@ class Part:
     rows: Callable[[], Iterator[Row]]  # Starts reading
     path: Path | None = None  # The file, if there is one
     source: str | None = None  # The data source it belongs to, where a `Source` joins several
+    stream: bool = False  # Is each pass over its rows a pass over the network?
 
 # %% ../../nbs/10_data.sources.ipynb #3b1b8a1d
 @dataclass(frozen=True)

@@ -46,13 +46,18 @@ def note_warnings(
            f"model.max_length = {tokens['max_length']} tokens (longest {tokens['longest']:,}) and are truncated")
 
 # %% ../../nbs/40_training.results.ipynb #fa5fe4fa
+_SAMPLES = ("data.max_samples", "data.max_validation_samples", "data.max_test_samples")
+
+
 def evaluation_data(
     run: Run,  # A finished run
     data: str | None = None,  # Other data; `None`: those of the run
     settings: dict | None = None,  # How other data are read: `{"data.text_column": "body"}`
 ):  # A `data` section
     "The settings that load the rows of an evaluation."
-    if data: return run.config.with_(**{**(settings or {}), "data.source": data}).data
+    if data:
+        every_row = dict.fromkeys(_SAMPLES)  # the sample of the run says nothing about other data
+        return run.config.with_(**{**every_row, **(settings or {}), "data.source": data}).data
     if not settings: return run.config.data
     raise ConfigError(f"{', '.join(settings)}: says how other data are read; name them with --data")
 
