@@ -32,7 +32,7 @@ from .train import train
 FIXED_SETTINGS = {"data." + name for name in (  # they change what a trial is evaluated on
     "source", "text_column", "labels_column", "label_columns", "labels", "active_labels",
     "image_column", "validation_fraction", "test_fraction", "split_seed", "split_method",
-    "group_column")}
+    "group_column", "labels_separator", "half_scores")}
 
 
 def _check_setting(config, path, metric):
