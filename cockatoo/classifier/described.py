@@ -169,11 +169,14 @@ def _number(source, column, cell):
         hint = f"; did you mean {guess!r}?" if guess else ""
         raise ValueError(f"one of {', '.join(table)} (values){hint}")
     if isinstance(cell, ClassNumber) and cell < 0: return None
-    number = parse_number(cell)
+    try:
+        number = parse_number(cell)
+    except ValueError as e:
+        raise ValueError(f"{e}; or values: {{{column}: {{{str(cell).strip()[:30]}: 1, ...}}}}") from None
     if number is None or number != number or column in source.thresholds or 0 <= number <= 1: return number
     raise _Outside(f"thresholds: {{{column}: x}} (yes from x on), or values")
 
-# %% ../../nbs/11_classifier.described.ipynb #668ef4c5
+# %% ../../nbs/11_classifier.described.ipynb #cd25be49
 def _keys(cell, index):
     "The names and numbers in a cell as texts; a text with commas is divided if its pieces are in `index`."
     cell = parse_list(cell)
