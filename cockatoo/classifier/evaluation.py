@@ -15,7 +15,7 @@ from .data import load_data
 from .intervals import metric_intervals
 from .metrics import classification_report
 from .loading import reload_any
-from .thresholds import Thresholds, choose_thresholds, probabilities
+from .thresholds import Thresholds, choose_thresholds, probabilities, untrained_labels
 from ..core.config import Config
 from ..core.errors import CockatooError
 from ..core.registry import builder, spec
@@ -122,9 +122,10 @@ class ClassifierEvaluator:
             self.notify(f"{split}: out of memory; scoring goes on with {self.batch_size} rows a batch")
 
     def choose_thresholds(self, split, logits):
-        "The thresholds that the settings ask for, tuned on the logits of a split."
+        "The thresholds that the settings ask for, tuned on the logits of a split; a label that training never has gets none."
         settings, names = self.config.thresholds, list(self.data.labels)
-        return choose_thresholds(settings, names, probabilities(logits), *self.truth(split))
+        untrained = untrained_labels(self.data.report)
+        return choose_thresholds(settings, names, probabilities(logits), *self.truth(split), untrained=untrained)
 
     def report(self, split, logits, thresholds):
         "The report on the logits of a split, see `classification_report`."

@@ -49,6 +49,12 @@ def _checked_inputs(texts, images):
         references.append(_checked_image(i, image))
     return [text or "" for text in texts], references
 
+# %% ../../nbs/51_classifier.predict.ipynb #fa57c978
+def _untrained(folder, labels):
+    "The labels of a stored model that no training row had."
+    if not (Path(folder)/"thresholds.json").is_file(): return ()
+    return Thresholds.load(folder, labels).untrained
+
 # %% ../../nbs/51_classifier.predict.ipynb #282bd7fa
 def _thresholds(given, folder, labels):
     "The thresholds to apply: those that were given, or the stored ones."
@@ -66,7 +72,8 @@ def _thresholds(given, folder, labels):
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or not 0 <= value <= 1:
             raise ConfigError(f"thresholds: {name} = {value!r}: expected a number from 0 to 1")
-    return Thresholds({name: float(values[name]) for name in labels})
+    untrained = () if isinstance(given, dict) else _untrained(folder, labels)
+    return Thresholds({name: float(values[name]) for name in labels} | dict.fromkeys(untrained, 1.), untrained=untrained)
 
 # %% ../../nbs/51_classifier.predict.ipynb #ed5ee995
 def _score_function(processor):
@@ -119,8 +126,14 @@ class Predictor:
     @property
     def thresholds(self) -> dict: return dict(self._thresholds.values)
 
+    @property
+    def never_predicted(self) -> list:
+        "Labels whose threshold no score reaches."
+        return self._thresholds.unreachable
+
     def __repr__(self):
-        return f"Predictor({', '.join(self.labels)}; {self.max_length} tokens; {self.model.device})"
+        never = f"; never {', '.join(self.never_predicted)}" if self.never_predicted else ""
+        return f"Predictor({', '.join(self.labels)}; {self.max_length} tokens; {self.model.device}{never})"
 
 # %% ../../nbs/51_classifier.predict.ipynb #a3ca3800
 def _windows_of(tokenizer, text, max_length):
@@ -211,6 +224,16 @@ def predict(
         answers.append(answer)
     return answers
 
+# %% ../../nbs/51_classifier.predict.ipynb #35f158b0
+@patch
+def note_never_predicted(self: Predictor) -> None:
+    "Note on stderr the labels that the model never gives, and why."
+    from cockatoo.training.callbacks import print_note
+
+    for name in self.never_predicted:
+        reason = "no training row has it" if name in self._thresholds.untrained else "its threshold is 1"
+        print_note(f"{name} is never predicted: {reason}")
+
 # %% ../../nbs/51_classifier.predict.ipynb #1192562d
 @patch(cls_method=True)
 def stream(
@@ -222,6 +245,7 @@ def stream(
     check_kept_columns(request.keep_columns, cls.answer_fields)
     chunks = chunked(request_rows(request))
     predictor, with_images = cls.load(folder), bool(request.images or request.image_column)
+    predictor.note_never_predicted()
 
     def predict(texts, images):
         return predictor.predict(texts, images if with_images else None, windows=request.windows)
