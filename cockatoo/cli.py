@@ -88,7 +88,10 @@ def dispatch(
     if name in ("-h", "--help", "help"): return print(overview())
     if name == "--version": return print(f"cockatoo {cockatoo.__version__}")
     if name not in COMMANDS: raise ConfigError(unknown("command", name, COMMANDS))
-    return COMMANDS[name].run(build_parser(name, rest).read(rest))
+    parser = build_parser(name, rest)
+    options = parser.read(rest)
+    for note in parser.notes: to_stderr("cockatoo: note:", note)
+    return COMMANDS[name].run(options)
 
 # %% ../nbs/79_cli.ipynb #7e2bdb35
 def main(

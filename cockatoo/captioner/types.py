@@ -64,18 +64,24 @@ training.metric_for_best_model | eval_loss | the same number, called loss
 metrics | ROUGE and METEOR | computed here; the code that it describes did not
 data.source, DATASET | flickr | always named by --data
 compute.device | CUDA, then MPS, then CPU | the same, as auto
-save_dir, checkpoints_dir, cache_dir | vit-base-patch16-224-distilgpt2 ... | the run folder, and one cache folder
+save_dir, save_path | vit-base-patch16-224-distilgpt2 | the run folder, --output-dir; the model is in model/ there
+checkpoints_dir | ./checkpoints/ | checkpoints/ in the run folder, --output-dir
+cache_dir | ./cache/ | one cache for all runs, in the user's cache folder; --data.cache-dir moves it
 projection_hidden | 2048 between the layers of an mlp | the language model's width, as in LLaVA: stock libraries load it
-MODEL_ID | mozilla/distilvit | --repo-id names it when pushing
-onnx | one graph, exported after training | on request, as separate graphs: one would emit logits for image positions
-report_to | none | no tracker is built in; log.jsonl holds every number
+MODEL_ID, model_id, commit_message | upload.py, mozilla/distilvit | not built in: hf upload OWNER/NAME RUN/model
+push_to_hub | a flag of train | not built in: hf upload OWNER/NAME RUN/model, after training
+onnx, quantize, task, MODEL_PATH | one graph, quantized after training | there is no ONNX export yet
+report_to | none | log.jsonl holds every number; --telemetry.tensorboard and --telemetry.training-url send them on
 NCCL_P2P_DISABLE, NCCL_IB_DISABLE, WANDB_LOG_MODEL | set by training | the package sets no environment variable
 PYTORCH_ENABLE_MPS_FALLBACK, WANDB_PROJECT | set by training | the package sets no environment variable
-prune_cache, push_to_hub, debug | flags of train | caches are keyed by content; cockatoo push; --debug of every command
+prune_cache | a flag of train | cockatoo cache --clear; it is seldom needed, since entries are found by content
+debug | logs predictions | --debug shows the traceback of an error; captions/ in the run folder holds the predictions
+before, after | options of infere.py | cockatoo compare BEFORE AFTER --data D takes runs, model folders and hub ids
 """)
 
 # %% ../../nbs/03_captioner.types.ipynb #ca4360de
 REFERENCE_NAMES = parse_names("""
+--output-dir: save_dir save_path
 model: encoder_model=checkpoint ENCODER=checkpoint max_length MAX_LENGTH=max_length
 captioner: decoder_model=decoder_checkpoint DECODER=decoder_checkpoint feature_extractor_model=feature_extractor
 captioner: projection_type freeze_vision unfreeze_vision_layers
@@ -84,11 +90,11 @@ training: projection_lr=learning_rate num_train_epochs=num_epochs EPOCHS=num_epo
 training: gradient_accumulation_steps weight_decay warmup_steps lr_scheduler=learning_rate_schedule
 training: gradient_checkpointing early_stopping_patience=early_stopping_patience metric_for_best_model
 training: THE_ANSWER_TO_LIFE_THE_UNIVERSE_AND_EVERYTHING=seed
-data: sample=max_samples SAMPLE=max_samples dataset=source DATASET=source
+data: sample=max_samples SAMPLE=max_samples dataset=source DATASET=source arg_dataset=source cache_dir
 compute: device
 generation: num_beams max_new_tokens
--: save_dir checkpoints_dir cache_dir MODEL_ID report_to prune_cache push_to_hub debug NCCL_P2P_DISABLE NCCL_IB_DISABLE
--: PYTORCH_ENABLE_MPS_FALLBACK WANDB_PROJECT WANDB_LOG_MODEL
+-: checkpoints_dir MODEL_ID model_id commit_message report_to prune_cache push_to_hub debug quantize task MODEL_PATH
+-: before after NCCL_P2P_DISABLE NCCL_IB_DISABLE PYTORCH_ENABLE_MPS_FALLBACK WANDB_PROJECT WANDB_LOG_MODEL
 """)
 
 # %% ../../nbs/03_captioner.types.ipynb #988e68cd
