@@ -135,6 +135,9 @@ CAPTIONER = Family(
         "demo": "cockatoo.captioner.scenes:source", "demo-scenes": "cockatoo.captioner.scenes:source",
         **{name: "cockatoo.captioner.sources:open_builtin" for name in ("flickr", "coco", "pexels", "docornot", "validation")}},
     model_classes=("LlavaForConditionalGeneration",),
+    metrics=(
+        "loss", "rouge_1", "rouge_2", "rouge_l", "bleu_4", "cider", "meteor", "meteor_exact_stem", "exact_match",
+        "distinct_1", "distinct_2", "mean_length"),
     headline_metrics=("exact_match", "rouge_l", "cider", "bleu_4", "meteor", "meteor_exact_stem", "loss"),
     load_data="cockatoo.captioner.data:load", check_data="cockatoo.captioner.check:check_data",
     report="cockatoo.captioner.report:CaptionReport", build="cockatoo.captioner.model:build",

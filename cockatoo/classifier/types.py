@@ -183,7 +183,10 @@ CLASSIFIER = Family(
             "phishing", "measuring-hate-speech", "tweet-eval-hate", "toxic-chat", "jigsaw", "go-emotions")}},
     model_classes=("ForSequenceClassification", "CLIPClassifier"),
     headline_metrics=("f1_macro", "f1_micro", "f1_macro_at_0.5", "average_precision_macro", "ece", "loss"),
-    lower_is_better=("ece",),
+    metrics=(
+        "f1_macro", "f1_micro", "f1_samples", "f1_macro_at_0.5", "f1_micro_at_0.5", "average_precision_macro",
+        "roc_auc_macro", "ece", "loss"),
+    lower_is_better=("ece",), image_sources=("demo-images",), conflict="cockatoo.classifier.settings:conflict",
     load_data="cockatoo.classifier.data:load", check_data="cockatoo.classifier.check:check_data",
     report="cockatoo.classifier.report:DataReport", build="cockatoo.classifier.model:build",
     reload="cockatoo.classifier.loading:reload_any", training="cockatoo.classifier.training:ClassifierTraining",
