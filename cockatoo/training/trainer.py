@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BatchOrder', 'Meter', 'StepLoss', 'DividedSteps', 'weights_without_embeddings', 'Evaluation', 'Optimisation',
            'without_bars', 'remove_old_checkpoints', 'CheckpointContent', 'CheckpointRotation', 'training_arguments',
-           'warmup_steps', 'StageTrainer', 'trainer_class', 'make_trainer']
+           'warmup_steps', 'warmup_note', 'StageTrainer', 'trainer_class', 'make_trainer']
 
 # %% ../../nbs/40_training.trainer.ipynb #4954d8e9
 import math
@@ -301,6 +301,17 @@ def warmup_steps(
     most = math.ceil(training.warmup_ratio * steps)
     return most if training.warmup_steps is None else min(training.warmup_steps, most)
 
+# %% ../../nbs/40_training.trainer.ipynb #256d1942
+def warmup_note(
+    training,  # The `training` section of a config
+    steps: int,  # Of the whole training
+) -> str:  # Empty where `warmup_steps` is as it was set
+    "A line that says how many steps of warm-up there are, if they are fewer than `training.warmup_steps`."
+    asked, used = training.warmup_steps, warmup_steps(training, steps)
+    if asked is None or used == asked: return ""
+    return (f"training.warmup_steps = {asked:,}: {used:,} here, since training.warmup_ratio = {training.warmup_ratio:g} "
+            f"limits it to that share of the {steps:,} steps")
+
 # %% ../../nbs/40_training.trainer.ipynb #59801ffe
 def _update_after_each_step(average):
     "A callback that keeps a mean of weights up to date."
@@ -338,6 +349,7 @@ class StageTrainer(
         self.remove_callback(PrinterCallback)
         self.sampler = self._make_sampler()
         self.args.warmup_steps = warmup_steps(config.training, self.planned_steps())
+        if note := warmup_note(config.training, self.planned_steps()): notify(note)
         self.average = self._make_average()
         self.add_callback(_update_after_each_step(self.average))
 
