@@ -217,33 +217,38 @@ def run_train(options):
 
 # %% ../nbs/79_cli.ipynb #746d21c1
 @command(
-    "evaluate", "evaluate a run on its own data or on new data",
-    option("run", metavar="RUN", help="the folder of a run"),
+    "evaluate", "evaluate a run on its own data, or any model on new data",
+    option("run", metavar="MODEL", help="the folder of a run; with --data also a model folder or a hub id"),
     option("--split", default="test", choices=("train", "validation", "test"), help="default: test"),
     JSON_OPTION, with_settings=["data"])
 def run_evaluate(options):
     "Print the metrics of one split, of the run's own data or of --data."
+    from cockatoo.training.opened import open_model
     from cockatoo.training.train import evaluate
     settings = typed_settings(options)
     source = settings.pop("data.source", None)
-    metrics = evaluate(options.run, data=source, split=options.split, settings=settings)
+    model = open_model(options.run)
+    metrics = evaluate(model, data=source, split=options.split, settings=settings)
     if options.json: return print(json.dumps(metrics))
-    model_type = Config.from_yaml(Path(options.run)/"config.yaml").model_type
-    print(results_table(model_type, {options.split: metrics}))
+    print(results_table(model.config.model_type, {options.split: metrics}))
 
 # %% ../nbs/79_cli.ipynb #e48458a1
 @command(
-    "compare", "two runs side by side: metrics, what differs, and whether it exceeds the noise",
-    option("first", metavar="RUN", help="the folder of a run"),
-    option("second", metavar="RUN", help="and of another"),
+    "compare", "two models side by side: metrics, what differs, and whether it exceeds the noise",
+    option("first", metavar="MODEL", help="a run; or a model folder or hub id, which is evaluated on the data of the other"),
+    option("second", metavar="MODEL", help="another one, such as the run that began with it"),
     option("--split", default="test", choices=("validation", "test"), help="default: test"),
     option("--gallery", metavar="F", help="write an HTML page of images with both captions"),
-    JSON_OPTION)
+    JSON_OPTION, with_settings=["data"])
 def run_compare(options):
-    "Print the comparison of two runs."
+    "Print the comparison of two runs, or of other models evaluated now."
     from cockatoo.core.files import write_atomic
     from cockatoo.training.compare import compare
-    found = compare(options.first, options.second, split=options.split)
+    settings = typed_settings(options)
+    source = settings.pop("data.source", None)
+    if settings and not source:
+        raise ConfigError(f"{', '.join(settings)}: says how other data are read; name them with --data")
+    found = compare(options.first, options.second, options.split, data=source, reading=settings)
     if options.gallery: write_atomic(options.gallery, found.gallery())
     print(json.dumps(found.to_dict()) if options.json else found)
 
@@ -320,8 +325,8 @@ def predict_stream(
 
 # %% ../nbs/79_cli.ipynb #7cf22899
 @command(
-    "predict", "label texts, or caption images, with a run; JSON Lines out",
-    option("run", metavar="RUN", help="the folder of a run, or its model folder"),
+    "predict", "label texts, or caption images, with a finished model; JSON Lines out",
+    option("run", metavar="MODEL", help="a run, a model folder, or a hub id"),
     option("inputs", nargs="*", metavar="TEXT", help="texts to label (none: --input, or a pipe, one text a line); "
            "for a captioner images and folders of them"),
     option("--input", metavar="F", help="a .txt file, or .jsonl .csv .tsv .parquet with a text or image column"),
@@ -336,7 +341,9 @@ def run_predict(options):
     "Print or write one answer for each input."
     from cockatoo.core.files import write_atomic
     from cockatoo.export.core import predictor_class
+    from cockatoo.models.checkpoints import model_folder
     if options.output: check_output(Path(options.output), options.input)
+    options.run = model_folder(options.run)
     predictor = predictor_class(options.run)
     answers = report_errors(predict_stream(options, predictor), predictor.reads)
     lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)

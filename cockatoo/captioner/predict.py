@@ -19,7 +19,7 @@ from ..data.core import data_error, plain_cell
 from ..data.images import SUFFIXES, image_reference, read_image
 from ..data.reading import read_rows
 from ..export.core import TABLES, PredictRequest, check_kept_columns
-from ..models.checkpoints import local_checkpoint
+from ..models.checkpoints import model_folder
 
 # %% ../../nbs/53_captioner.predict.ipynb #4231a3a2
 def image_files(
@@ -76,7 +76,7 @@ class CaptionPredictor:
         "Read a model; raises `CheckpointError` that names what a folder lacks."
         from cockatoo.core.hardware import detect
 
-        model, processor, _ = reload(local_checkpoint(folder))
+        model, processor, _ = reload(model_folder(folder))
         settings = _generation_settings(model.generation_config, generation)
         return cls(model.to(device or detect().device), processor, settings)
 

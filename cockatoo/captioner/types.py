@@ -143,5 +143,6 @@ CAPTIONER = Family(
     report="cockatoo.captioner.report:CaptionReport", build="cockatoo.captioner.model:build",
     reload="cockatoo.captioner.model:reload", training="cockatoo.captioner.training:CaptionerTraining",
     evaluate="cockatoo.captioner.evaluation:evaluate", compare="cockatoo.captioner.compare:compare_captions",
+    record="cockatoo.captioner.compare:record_captions",
     results_table="cockatoo.captioner.metrics:results_table", predictor="cockatoo.captioner.predict:CaptionPredictor",
     card="cockatoo.captioner.card:caption_card", view="cockatoo.captioner.view:CaptionerView")

@@ -191,5 +191,6 @@ CLASSIFIER = Family(
     report="cockatoo.classifier.report:DataReport", build="cockatoo.classifier.model:build",
     reload="cockatoo.classifier.loading:reload_any", training="cockatoo.classifier.training:ClassifierTraining",
     evaluate="cockatoo.classifier.evaluation:evaluate", compare="cockatoo.classifier.compare:compare_scores",
+    record="cockatoo.classifier.compare:record_scores",
     results_table="cockatoo.classifier.metrics:results_table", predictor="cockatoo.classifier.predict:Predictor",
     card="cockatoo.classifier.card:model_card", view="cockatoo.classifier.view:ClassifierView")

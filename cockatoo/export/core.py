@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..core.errors import ConfigError
-from ..models.checkpoints import family_of_folder, local_checkpoint
+from ..models.checkpoints import family_of_folder, model_folder
 
 # %% ../../nbs/50_export.ipynb #bf90a965
 def predictor_class(
-    folder: str | Path,  # A run folder, or a model folder
+    folder: str | Path,  # A run folder, a model folder, or a hub id
 ):  # A class with `load`, `reads`, `predict` and `stream`
     "The predictor class that reads a folder; raises `CheckpointError` if no family reads it."
-    folder = Path(folder).expanduser()
-    found = [each for each in (folder, folder/"model") if (each/"config.json").is_file()]
-    model_folder = found[0] if found else local_checkpoint(folder)  # raises
-    return family_of_folder(model_folder).slot("predictor")
+    path = Path(folder).expanduser()
+    found = [each for each in (path, path/"model") if (each/"config.json").is_file()]
+    return family_of_folder(found[0] if found else model_folder(folder)).slot("predictor")
 
 # %% ../../nbs/50_export.ipynb #e975a546
 def print_cli_note(

@@ -25,6 +25,7 @@ from ..models.checkpoints import find_checkpoint
 from .callbacks import print_note
 from .distributed import (
     barrier, init_process_group, main_process_first, on_cpu, rank, world_size)
+from .opened import ModelFolder, open_model
 from .run import ReadOnlyRun, Run
 from .stage import run_stage
 from .telemetry import telemetry_callbacks
@@ -226,14 +227,16 @@ def train(
 
 # %% ../../nbs/40_train.ipynb #a3c04232
 def evaluate(
-    run: Run | Path,  # A finished run, or its folder
-    data: str | None = None,  # Any source that the family can open; `None`: the data of the run
+    run: Run | Path,  # A finished run, its folder, a model folder, or a hub id
+    data: str | list | None = None,  # Any source that the family can open; `None`: the data of the run
     split: str = "test",  # Which split to evaluate on
     settings: dict | None = None,  # How other data are read: `{"data.text_column": "body"}`
 ) -> dict:  # The family's report
-    "Evaluate a run on a split."
-    if not isinstance(run, Run): run = Run(run)
+    "Evaluate a run, or another finished model, on a split."
+    run = open_model(run)
     config = run.config  # Raises where the folder is no run
+    if isinstance(run, ModelFolder) and not data:
+        raise ConfigError(f"{run.name}: is no run with data of its own; name the rows to evaluate on with --data")
     if not run.model_dir.is_dir():
         why = f"{run.status}, so there is no model yet"
         if run.status == "finished": why = "its folder model/ is gone"
