@@ -91,7 +91,7 @@ def _ends_within_line(file):
 @patch
 def append_log(
     self: Run,
-    event: str,  # start, prolong, train, evaluate, memory, calibrate, telemetry, end or error
+    event: str,  # start, prolong, train, evaluate, memory, calibrate, telemetry, optional, end or error
     **fields,  # Anything JSON can hold
 ) -> None:
     "Append one line to log.jsonl and flush it."
