@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['used_controls', 'annotated_rows', 'open_export']
 
-# %% ../../nbs/11_classifier.annotations.ipynb #55ec8bb8
+# %% ../../nbs/11_classifier.annotations.ipynb #82160ac1
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -16,12 +16,12 @@ from .labels import AnnotatedRow
 from ..core.errors import DataError
 from ..core.settings import DataSettings
 from ..data.annotations import (
-    AnnotationPart, find_image, is_text, merge_export, open_annotations, plain_rows, shown_column)
+    AnnotationPart, find_image, is_image, is_text, merge_export, open_annotations, plain_rows, shown_column)
 from ..data.answers import Empty, MergeRule
 from ..data.core import data_error
 from ..data.sources import Source
 
-# %% ../../nbs/11_classifier.annotations.ipynb #c3230a73
+# %% ../../nbs/11_classifier.annotations.ipynb #bd50c5c1
 def used_controls(
     found: list[str],  # The controls of an export
     settings,  # The `data` section of a configuration
@@ -37,7 +37,7 @@ def used_controls(
     names = ", ".join(map(repr, found))
     raise data_error(f"there is no control {wanted!r} (data.labels_column); found {names}", file, name=wanted, options=found)
 
-# %% ../../nbs/11_classifier.annotations.ipynb #e315ce72
+# %% ../../nbs/11_classifier.annotations.ipynb #48190908
 class _Shown(NamedTuple):
     "Columns of what annotators were shown."
 
@@ -45,15 +45,10 @@ class _Shown(NamedTuple):
     image: str | None
 
 
-def _is_image(cell):
-    "May a cell be the image that was shown?"
-    return isinstance(cell, (bytes, dict)) or isinstance(cell, str) and bool(cell.strip()) and not is_text(cell)
-
-
 def _shown(merged, settings):
     "Where text and image are."
     image = None
-    if settings.image_column: image = shown_column(merged, settings.image_column, _is_image, "data.image_column")
+    if settings.image_column: image = shown_column(merged, settings.image_column, is_image, "data.image_column")
     try:
         text = shown_column(merged, settings.text_column, is_text, "data.text_column")
     except DataError:
@@ -61,7 +56,7 @@ def _shown(merged, settings):
         text = None
     return _Shown(None if text == image else text, image)
 
-# %% ../../nbs/11_classifier.annotations.ipynb #a5bcf541
+# %% ../../nbs/11_classifier.annotations.ipynb #b1060d60
 def _row(item, shown, settings, part):
     "One item as an annotated row; its list shows the labels that are at least .5."
     cells = item.row.values
@@ -73,7 +68,7 @@ def _row(item, shown, settings, part):
     if settings.group_column: values[settings.group_column] = group
     return AnnotatedRow(item.row._replace(values=values), text, image, group, labels)
 
-# %% ../../nbs/11_classifier.annotations.ipynb #5e4148e4
+# %% ../../nbs/11_classifier.annotations.ipynb #33a6059c
 def annotated_rows(
     part: AnnotationPart,  # A part of an export
     settings,  # The `data` section of a configuration
@@ -86,7 +81,7 @@ def annotated_rows(
     export = part.export([settings.text_column, settings.image_column], control)
     yield from export.faulty
     _, counts = merge_export(export, rule, empty)
-    controls = used_controls(counts["used"], settings, part.file)
+    controls = used_controls(list(counts["controls"]), settings, part.file)
     merged, counts = merge_export(export, rule, empty, controls)
     shown = _shown(merged, settings)
     counts["columns"], counts["no_label"] = shown._asdict(), 0
@@ -96,7 +91,7 @@ def annotated_rows(
         else: counts["no_label"] += 1
     part.facts["annotations"] = counts
 
-# %% ../../nbs/11_classifier.annotations.ipynb #ec8cf0ac
+# %% ../../nbs/11_classifier.annotations.ipynb #128c4dd1
 def open_export(
     path: Path,  # A file or folder that exists
     settings,  # The `data` section of a configuration

@@ -10,6 +10,7 @@ import numpy as np
 
 from .findings import FEW_POSITIVES, counts_by_source, findings
 from ..core.tables import split_table
+from ..data.answers import agreement_table, annotation_lines
 from ..data.findings import count_of, percent
 from ..data.report import Report, count_table, escape, html_table, length_section, share_bar
 from ..data.tokens import length_histogram
@@ -199,8 +200,8 @@ class DataReport(Report):
             "texts truncated": (get("tokens") or {}).get("truncated")}
 
     def tables(self):
-        makers = (_labels_by_split, _labels_by_source, _labels_together, _lengths, _rows_and_images,
-                  _files)
+        makers = (_labels_by_split, _labels_by_source, agreement_table, _labels_together, _lengths,
+                  _rows_and_images, _files)
         return [table for make in makers for table in make(self.report)]
 
     def lines(self):
@@ -211,4 +212,5 @@ class DataReport(Report):
             counts = [split["labels"][name] for split in splits.values()]
             rows.append([name, *(f"{c['positive']:,} of {c['annotated']:,}" for c in counts)])
         rows.append(["rows", *(f"{split['rows']:,}" for split in splits.values())])
-        return [split_table(rows)]
+        annotations = annotation_lines(self.report)
+        return [split_table(rows), *([""] if annotations else []), *annotations]

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SUFFIXES', 'read_json', 'Member', 'export_members', 'Export', 'read_export', 'Merged', 'merge_export', 'find_image',
-           'shown_column', 'is_text', 'AnnotationPart', 'plain_rows', 'open_annotations']
+           'shown_column', 'is_text', 'is_image', 'AnnotationPart', 'plain_rows', 'open_annotations']
 
-# %% ../../nbs/10_data.annotations.ipynb #2f8be5b7
+# %% ../../nbs/10_data.annotations.ipynb #240678b2
 import base64
 import binascii
 import json
@@ -34,7 +34,7 @@ from .images import SUFFIXES as SUFFIXES_OF_IMAGES
 from .reading import READERS, Row, read_rows
 from .sources import SPLITS, Part, Source, dataset_rows, split_of_name
 
-# %% ../../nbs/10_data.annotations.ipynb #9609a8a8
+# %% ../../nbs/10_data.annotations.ipynb #2c1581f7
 def read_json(
     path: Path,  # A `.json` file
 ) -> Iterator[Row]:  # One an element of the array; a file with one object has one row
@@ -47,13 +47,13 @@ def read_json(
         fault = None if isinstance(values, dict) else "not a JSON object"
         yield Row(path.name, line, values if isinstance(values, dict) else {}, fault)
 
-# %% ../../nbs/10_data.annotations.ipynb #5212bde5
+# %% ../../nbs/10_data.annotations.ipynb #b975419a
 SUFFIXES = (".json", *READERS)  # Of files that may be an export
 
 
 def _file_rows(path): return read_json(path) if path.suffix.lower() == ".json" else read_rows(path)
 
-# %% ../../nbs/10_data.annotations.ipynb #875286c1
+# %% ../../nbs/10_data.annotations.ipynb #6298ad3c
 _BEGINNING = 1_000_000  # Characters in which the first element is looked for
 
 
@@ -66,7 +66,7 @@ def _first_element(path):
     except ValueError:
         return None
 
-# %% ../../nbs/10_data.annotations.ipynb #902502e4
+# %% ../../nbs/10_data.annotations.ipynb #eff98604
 class Member(NamedTuple):
     "One file of an export."
 
@@ -86,7 +86,7 @@ def _file_member(path):
     first = partial(_first_element, path) if path.suffix.lower() == ".json" else partial(_first_row, rows)
     return Member(path.name, rows, first)
 
-# %% ../../nbs/10_data.annotations.ipynb #235fd3bb
+# %% ../../nbs/10_data.annotations.ipynb #357d058d
 def _zip_rows(path, name, first=False):
     "The rows of a member of an archive; with `first`, the first one as a dictionary."
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
@@ -102,7 +102,7 @@ def _zip_members(path):
     names = [name for name in names if Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith((".", "_"))]
     return [Member(Path(name).name, partial(_zip_rows, path, name), partial(_zip_rows, path, name, True)) for name in names]
 
-# %% ../../nbs/10_data.annotations.ipynb #20310c31
+# %% ../../nbs/10_data.annotations.ipynb #ed8e939a
 def _dataset_members(path):
     "The splits of a folder of `save_to_disk`."
     import datasets
@@ -115,7 +115,7 @@ def _dataset_members(path):
         members.append(Member(name, rows, partial(_first_row, rows)))
     return members
 
-# %% ../../nbs/10_data.annotations.ipynb #7ca4e2c4
+# %% ../../nbs/10_data.annotations.ipynb #c0ae74ff
 _LABEL_FILE = "label_config.json"  # Where doccano 1.0 to 1.2 writes the names of its labels
 
 
@@ -126,7 +126,7 @@ def _folder_members(path):
     files = [file for file in sorted(path.iterdir()) if file.is_file() and file.suffix.lower() in SUFFIXES]
     return [_file_member(file) for file in files if file.name != _LABEL_FILE and not file.name.startswith(".")]
 
-# %% ../../nbs/10_data.annotations.ipynb #e77b03e7
+# %% ../../nbs/10_data.annotations.ipynb #17bc5288
 def export_members(
     path: Path,  # A file or folder
 ) -> tuple[Tool | None, list[Member]]:  # The tool, `None` if this is no export; and its files
@@ -142,7 +142,7 @@ def export_members(
     tool = tools.pop() if len(tools) == 1 else None
     return tool, members if tool else []
 
-# %% ../../nbs/10_data.annotations.ipynb #8de6cedb
+# %% ../../nbs/10_data.annotations.ipynb #3dcbe7f0
 class Export(NamedTuple):
     "What was read of an export."
 
@@ -151,7 +151,7 @@ class Export(NamedTuple):
     faulty: list  # Rows that cannot be read, with their fault
     not_read: dict  # What is no label and no text of a whole item -> how often
 
-# %% ../../nbs/10_data.annotations.ipynb #3920d92c
+# %% ../../nbs/10_data.annotations.ipynb #68f054c2
 def _label_names(path):
     "The names of the labels of doccano before version 1.3, by number."
     file = (path if path.is_dir() else path.parent)/_LABEL_FILE
@@ -164,7 +164,7 @@ def _annotator(name, members):
     stem = Path(name).stem
     return stem if len(members) > 1 and stem not in ("all", "unknown") else ""
 
-# %% ../../nbs/10_data.annotations.ipynb #56588073
+# %% ../../nbs/10_data.annotations.ipynb #3c6fd364
 def read_export(
     tool: Tool,  # From `export_members`
     members: list[Member],  # Likewise
@@ -182,7 +182,7 @@ def read_export(
         items += tool.read([row for row in rows if not row.fault], notes, annotator, **options)
     return Export(tool.name, without_sentences(join_items(items)), faulty, dict(notes))
 
-# %% ../../nbs/10_data.annotations.ipynb #bc8ae5ef
+# %% ../../nbs/10_data.annotations.ipynb #37bb2acb
 class Merged(NamedTuple):
     "An item with one value for each label."
 
@@ -191,7 +191,7 @@ class Merged(NamedTuple):
     chosen: dict  # Control -> labels that are at least .5, or `None` where nobody answered it
     texts: dict  # Control -> texts of all annotators
 
-# %% ../../nbs/10_data.annotations.ipynb #01f2e29c
+# %% ../../nbs/10_data.annotations.ipynb #41f288a8
 def _merged(item, answers, labels, rule, empty):
     "One item; and how many of its labels are tied."
     votes = label_votes(answers, labels, empty)
@@ -206,7 +206,7 @@ def _merged(item, answers, labels, rule, empty):
     tied = sum(values[label] is None for label in votes)
     return Merged(Row(item.file, item.line, item.cells), values, chosen, texts), tied
 
-# %% ../../nbs/10_data.annotations.ipynb #e50c6414
+# %% ../../nbs/10_data.annotations.ipynb #db1c9d6a
 def merge_export(
     export: Export,  # From `read_export`
     rule: MergeRule = "mean",  # How annotators are merged
@@ -216,9 +216,8 @@ def merge_export(
     "Merge the annotators of each item."
     names = control_names(export.items)
     labels = control_labels({control: names[control] for control in names if controls is None or control in controls})
-    facts = count_answers(export.items) | {
+    facts = count_answers(export.items, controls) | {
         "tool": export.tool, "undecided": 0, "merge": rule, "empty": empty, "not_read": export.not_read}
-    facts["used"] = list(labels)
     merged = []
     for item in export.items:
         answers = counted_answers(item)
@@ -228,7 +227,7 @@ def merge_export(
         merged.append(one)
     return merged, facts
 
-# %% ../../nbs/10_data.annotations.ipynb #15ce1c75
+# %% ../../nbs/10_data.annotations.ipynb #acdd3280
 def _candidates(cell):
     "Relative paths under which the image of an address may lie, the longest first."
     address = urlsplit(cell)
@@ -237,7 +236,7 @@ def _candidates(cell):
     name = Path(place).name
     return list(dict.fromkeys([place, name, re.sub(r"^[0-9a-f]{8}-", "", name)]))
 
-# %% ../../nbs/10_data.annotations.ipynb #6deb45cd
+# %% ../../nbs/10_data.annotations.ipynb #c25ddfe7
 def find_image(
     cell,  # A path, an address, `data:…;base64,…`, or what `image_reference` takes
     folder: Path,  # Where the export is
@@ -255,7 +254,7 @@ def find_image(
             if place and found.is_file(): return os.path.relpath(found, folder)
     return cell
 
-# %% ../../nbs/10_data.annotations.ipynb #89e2b771
+# %% ../../nbs/10_data.annotations.ipynb #24dccafd
 def shown_column(
     merged: list[Merged],  # Items of an export
     wanted: str,  # The column that the settings name
@@ -277,7 +276,12 @@ def is_text(cell) -> bool:
     if not isinstance(cell, str) or not cell.strip() or cell.startswith("data:image"): return False
     return not cell.lower().endswith(SUFFIXES_OF_IMAGES)
 
-# %% ../../nbs/10_data.annotations.ipynb #bd34e9bd
+
+def is_image(cell) -> bool:
+    "May a cell be the image that was shown?"
+    return isinstance(cell, (bytes, dict)) or isinstance(cell, str) and bool(cell.strip()) and not is_text(cell)
+
+# %% ../../nbs/10_data.annotations.ipynb #a8941444
 @dataclass(frozen=True)
 class AnnotationPart(Part):
     "Rows of an export."
@@ -293,7 +297,7 @@ class AnnotationPart(Part):
         raise data_error(f"none of the {len(export.items):,} items has an answer ({counts['unanswered']:,} unanswered, "
                          f"{counts['rejected']:,} skipped or rejected)", self.file, expected="an export with annotations")
 
-# %% ../../nbs/10_data.annotations.ipynb #250b7738
+# %% ../../nbs/10_data.annotations.ipynb #32ead0e0
 def plain_rows(
     part: AnnotationPart,
     rule: MergeRule = "mean",  # How annotators are merged
@@ -309,7 +313,7 @@ def plain_rows(
                  for name, cell in item.row.values.items()}
         yield item.row._replace(values=cells | item.texts | item.chosen | item.labels)
 
-# %% ../../nbs/10_data.annotations.ipynb #0486dc1e
+# %% ../../nbs/10_data.annotations.ipynb #aae65b64
 def open_annotations(
     path: Path,  # A file or folder that exists
 ) -> Source | None:  # Its parts are `AnnotationPart`; `None` for what is no export

@@ -5,24 +5,25 @@
 # %% auto #0
 __all__ = ['MergeRule', 'Empty', 'LOW_ALPHA', 'FEW_ITEMS', 'Choice', 'Answer', 'Item', 'join_items', 'counted_answers',
            'control_names', 'control_labels', 'merge_votes', 'label_votes', 'krippendorff_alpha', 'count_answers',
-           'annotated_files', 'annotation_lines', 'agreement_rows', 'annotation_findings']
+           'annotated_files', 'annotation_lines', 'agreement_rows', 'agreement_table', 'annotation_findings']
 
-# %% ../../nbs/10_data.answers.ipynb #d3189cec
+# %% ../../nbs/10_data.answers.ipynb #d6edc20f
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 
 from .findings import count_of, finding, first_few, percent
+from .report import escape, html_table
 
-# %% ../../nbs/10_data.answers.ipynb #ab5a158c
+# %% ../../nbs/10_data.answers.ipynb #45d2ca50
 class Choice(NamedTuple):
     "The names that an annotator chose for one control."
 
     chosen: tuple = ()  # Names
     offered: tuple | None = None  # Names that were asked about; `None`: all names of the control
 
-# %% ../../nbs/10_data.answers.ipynb #b05362e3
+# %% ../../nbs/10_data.answers.ipynb #5bf933bc
 class Answer(NamedTuple):
     "What one annotator did with one item."
 
@@ -33,7 +34,7 @@ class Answer(NamedTuple):
     time: str = ""  # When it was last changed, as text that sorts by time
     reference: bool = False  # Is it marked as ground truth?
 
-# %% ../../nbs/10_data.answers.ipynb #3198ac9f
+# %% ../../nbs/10_data.answers.ipynb #da9736f9
 class Item(NamedTuple):
     "What annotators were shown, and what they answered."
 
@@ -43,7 +44,7 @@ class Item(NamedTuple):
     cells: dict  # What was shown, and what else is known: column -> cell
     answers: list  # Of `Answer`
 
-# %% ../../nbs/10_data.answers.ipynb #a10242d8
+# %% ../../nbs/10_data.answers.ipynb #28f8b278
 def join_items(
     items: Iterable[Item],  # Some with the same key
 ) -> list[Item]:  # In the order of their first rows
@@ -54,7 +55,7 @@ def join_items(
         first.answers.extend(item.answers)
     return list(joined.values())
 
-# %% ../../nbs/10_data.answers.ipynb #aedd9121
+# %% ../../nbs/10_data.answers.ipynb #573220ee
 def counted_answers(
     item: Item,
 ) -> list[Answer]:  # At most one of each annotator; answers without an annotator all count
@@ -67,7 +68,7 @@ def counted_answers(
         else: unnamed.append(answer)
     return [*latest.values(), *unnamed]
 
-# %% ../../nbs/10_data.answers.ipynb #406c18d2
+# %% ../../nbs/10_data.answers.ipynb #4f40d7a7
 def _completed(earlier, later):
     "The later answer, with what only the earlier one is about."
     if earlier is None: return later
@@ -78,14 +79,14 @@ def _completed(earlier, later):
         choices[control] = _joined_choice(before, choice) if both_partial else choice
     return later._replace(choices=choices, texts=earlier.texts | later.texts)
 
-# %% ../../nbs/10_data.answers.ipynb #f0d90508
+# %% ../../nbs/10_data.answers.ipynb #8f170150
 def _joined_choice(earlier, later):
     "One choice about the names of two."
     kept = [name for name in earlier.offered if name not in later.offered]
     chosen = [name for name in earlier.chosen if name in kept]
     return Choice((*chosen, *later.chosen), (*kept, *later.offered))
 
-# %% ../../nbs/10_data.answers.ipynb #d8227f82
+# %% ../../nbs/10_data.answers.ipynb #312fcf5a
 def control_names(
     items: Iterable[Item],  # All items of a source
 ) -> dict:  # Control -> names, sorted
@@ -97,7 +98,7 @@ def control_names(
                 found.setdefault(control, set()).update(choice.chosen, choice.offered or ())
     return {control: sorted(names) for control, names in found.items() if names}
 
-# %% ../../nbs/10_data.answers.ipynb #d202044e
+# %% ../../nbs/10_data.answers.ipynb #624ac433
 def control_labels(
     names: dict,  # Control -> names, from `control_names`
 ) -> dict:  # Control -> {name: label}
@@ -108,7 +109,7 @@ def control_labels(
         labels[control] = {name: name if times[name] == 1 else f"{control}: {name}" for name in listed}
     return labels
 
-# %% ../../nbs/10_data.answers.ipynb #2d7b861b
+# %% ../../nbs/10_data.answers.ipynb #c827508d
 MergeRule = Literal["mean", "majority", "or", "and"]
 
 
@@ -123,7 +124,7 @@ def merge_votes(
     if share == .5: return None
     return float(share > .5) if rule == "majority" else share
 
-# %% ../../nbs/10_data.answers.ipynb #91509389
+# %% ../../nbs/10_data.answers.ipynb #0fc6139e
 Empty = Literal["unknown", "none"]
 
 
@@ -142,7 +143,7 @@ def label_votes(
                 votes.setdefault(names[name], []).append(name in choice.chosen)
     return votes
 
-# %% ../../nbs/10_data.answers.ipynb #a0f6b813
+# %% ../../nbs/10_data.answers.ipynb #22240702
 def krippendorff_alpha(
     units: Iterable[list[bool]],  # The votes on each item; items with one vote do not count
 ) -> float | None:  # At most 1; `None` where all votes are equal, so that there is nothing to tell apart
@@ -155,21 +156,21 @@ def krippendorff_alpha(
     expected = 2 * positive * (votes - positive) / (votes * (votes - 1))
     return 1 - observed / expected
 
-# %% ../../nbs/10_data.answers.ipynb #0cf5efc0
+# %% ../../nbs/10_data.answers.ipynb #9a60c3c7
 def _state(item, answers):
     "Is an item answered, rejected or unanswered?"
     if any(answer.choices or answer.texts for answer in answers): return "answered"
     out = [answer for answer in item.answers if answer.status in ("skipped", "rejected")]
     return "rejected" if out and not answers else "unanswered"
 
-# %% ../../nbs/10_data.answers.ipynb #e8a9cd67
+# %% ../../nbs/10_data.answers.ipynb #be4f2011
 def _alike(answers, control):
     "Do all annotators who answered a control agree? `None` if fewer than two did."
     choices = [answer.choices[control] for answer in answers if control in answer.choices]
     if len(choices) < 2: return None
     return all(set(choice.chosen) == set(choices[0].chosen) for choice in choices)
 
-# %% ../../nbs/10_data.answers.ipynb #c2574e73
+# %% ../../nbs/10_data.answers.ipynb #93a6dfed
 def _control_facts(control, names, counted):
     "What is reported about one control."
     given = [answer.choices[control] for answers in counted for answer in answers if control in answer.choices]
@@ -180,7 +181,7 @@ def _control_facts(control, names, counted):
         "empty": submitted - len(given), "single": all(len(choice.chosen) == 1 for choice in given),
         "partial": any(choice.offered is not None for choice in given)}
 
-# %% ../../nbs/10_data.answers.ipynb #76371b71
+# %% ../../nbs/10_data.answers.ipynb #3bf5fb08
 def _alphas(counted, labels):
     "Krippendorff's alpha of each label for which it is defined."
     votes = [label_votes(answers, labels) for answers in counted]
@@ -190,14 +191,16 @@ def _alphas(counted, labels):
         if alpha is not None: found[label] = round(alpha, 3)
     return found
 
-# %% ../../nbs/10_data.answers.ipynb #62fd372a
+# %% ../../nbs/10_data.answers.ipynb #58cea8ab
 def count_answers(
     items: list[Item],  # From `join_items`
+    used: Iterable[str] | None = None,  # The controls whose names are labels; `None`: all
 ) -> dict:  # For the report; can be written as JSON
     "What annotators did, and how often they agree."
     counted = [counted_answers(item) for item in items]
     states = Counter(map(_state, items, counted))
-    labels = control_labels(control_names(items))
+    names = control_names(items)
+    labels = control_labels({control: names[control] for control in names if used is None or control in used})
     controls = {control: _control_facts(control, names, counted) for control, names in labels.items()}
     alike = [[_alike(answers, control) for control in labels] for answers in counted]
     several = [[one for one in found if one is not None] for found in alike]
@@ -211,14 +214,14 @@ def count_answers(
         "alpha": _alphas(counted, labels), "controls": controls,
         "texts": sorted({control for answers in counted for answer in answers for control in answer.texts})}
 
-# %% ../../nbs/10_data.answers.ipynb #0634ed20
+# %% ../../nbs/10_data.answers.ipynb #305f99eb
 def annotated_files(
     report: dict,  # Of `load_data` or `load_captions`
 ) -> list[tuple]:  # (file, its counts) of each export
     "The exports of annotation tools among the files of a report."
     return [(file["file"], file["annotations"]) for file in report.get("files") or () if file.get("annotations")]
 
-# %% ../../nbs/10_data.answers.ipynb #b3a494f4
+# %% ../../nbs/10_data.answers.ipynb #b8277f5a
 def _outcome(counts):
     "How many items were answered, and what became of the others."
     others = [(counts["unanswered"], "unanswered"), (counts["rejected"], "skipped or rejected")]
@@ -226,20 +229,21 @@ def _outcome(counts):
     people = f" by {count_of(counts['annotators'], 'annotator')}" if counts["annotators"] else ""
     return f"{counts['answered']:,} of {count_of(counts['items'], 'item')} answered{people}{f' ({listed})' if listed else ''}"
 
-# %% ../../nbs/10_data.answers.ipynb #698b65b7
+# %% ../../nbs/10_data.answers.ipynb #9960a78c
 def _agreement(counts):
-    "How many items several annotators answered, and how many of them alike; empty if there are none."
-    if not counts["several"]: return ""
+    "How many items several annotators answered, and how many of them alike."
+    several = count_of(counts["several"], "item")
+    if counts["alike"] is None: return f"{several} answered by several, all of their texts are used"
     share = percent(counts["alike"] / counts["several"])
-    return f"{count_of(counts['several'], 'item')} answered by several, {counts['alike']:,} of them alike ({share})"
+    return f"{several} answered by several, {counts['alike']:,} of them alike ({share})"
 
-# %% ../../nbs/10_data.answers.ipynb #9467228a
+# %% ../../nbs/10_data.answers.ipynb #d4fbb0c4
 def _alpha_words(counts):
     "Krippendorff's alpha of the labels, the lowest first."
     ordered = sorted(counts["alpha"].items(), key=lambda pair: pair[1])
     return first_few((f"{label} {alpha:.2f}" for label, alpha in ordered), 8)
 
-# %% ../../nbs/10_data.answers.ipynb #a278d8a8
+# %% ../../nbs/10_data.answers.ipynb #24ea78be
 def annotation_lines(
     report: dict,  # Of `load_data` or `load_captions`
 ) -> list[str]:  # None for data that are no export
@@ -251,7 +255,7 @@ def annotation_lines(
         if counts["alpha"]: lines.append(f"  Krippendorff's alpha: {_alpha_words(counts)}")
     return lines
 
-# %% ../../nbs/10_data.answers.ipynb #c2ea33ec
+# %% ../../nbs/10_data.answers.ipynb #5bde3022
 def agreement_rows(
     report: dict,  # Of `load_data` or `load_captions`
 ) -> list[list]:  # One a control: file, control, items answered by several, alike, share, lowest alpha
@@ -265,7 +269,19 @@ def agreement_rows(
             rows.append([file, control, found["several"], found["alike"], share, lowest])
     return rows
 
-# %% ../../nbs/10_data.answers.ipynb #7b562039
+# %% ../../nbs/10_data.answers.ipynb #8485f5f5
+def agreement_table(
+    report: dict,  # Of `load_data`
+) -> Iterator[tuple]:  # (title, HTML); nothing for data without choices of several annotators
+    "The agreement on each control, for the page of a report."
+    rows = [[escape(f"{control} ({file})"), f"{several:,}", f"{alike:,}", share, alpha]
+            for file, control, several, alike, share, alpha in agreement_rows(report) if several]
+    if not rows: return
+    caption = ("Items that several annotators answered, and those of them where all chose the same names. "
+               "Krippendorff's alpha is 1 for perfect agreement and 0 for what chance gives.")
+    yield "Agreement of annotators", html_table(caption, ["control", "items", "alike", "share", "lowest alpha of a label"], rows)
+
+# %% ../../nbs/10_data.answers.ipynb #3a4dacc5
 LOW_ALPHA = .667  # Below it Krippendorff draws no conclusions
 FEW_ITEMS = 10  # From so many items on that several annotators answered, agreement is judged
 
@@ -282,7 +298,7 @@ def _low_agreement(file, counts):
         "Make the guidelines clearer and annotate such items again. `annotators` of a source in a YAML "
         "file chooses how answers are merged.")
 
-# %% ../../nbs/10_data.answers.ipynb #0f6c12f4
+# %% ../../nbs/10_data.answers.ipynb #37bee403
 def _not_used(file, counts):
     "Items without a usable answer."
     count = counts["items"] - counts["answered"]
@@ -293,18 +309,21 @@ def _not_used(file, counts):
         "unanswered", "note", count, f"{count_of(count, 'item')} of {file} have no answer: {', '.join(out)}",
         "They are not used: no answer is not the answer that no label applies.")
 
-# %% ../../nbs/10_data.answers.ipynb #28dd5d3e
+# %% ../../nbs/10_data.answers.ipynb #eba7ff2c
 def _left_empty(file, counts):
     "Questions that were left empty in submitted answers."
     for control, found in counts["controls"].items():
         if not found["empty"] or counts.get("empty") == "none": continue
         answers = count_of(found["empty"], "submitted answer leaves", "submitted answers leave")
+        where = "If it means that none applies, "
+        if counts["tool"] == "doccano":
+            where = "doccano does not mark what nobody opened: export confirmed documents only, and "
         yield finding(
             "empty", "note", found["empty"], f"{answers} {control!r} of {file} empty",
             "Taken as unknown: an empty question may mean that no label applies, or that it was not answered.",
-            "If it means that none applies, describe the source in a YAML file with `empty: none`.")
+            f"{where}describe the source in a YAML file with `empty: none`.")
 
-# %% ../../nbs/10_data.answers.ipynb #e82860b1
+# %% ../../nbs/10_data.answers.ipynb #255d4de0
 def _undecided(file, counts):
     "Labels on which votes are tied."
     if not counts.get("undecided"): return
@@ -315,7 +334,7 @@ def _undecided(file, counts):
         "Taken as unknown, so the loss does not count them; an item without any known label is not used.",
         "A third annotator decides; or set `annotators` of a source in a YAML file to `or` or `and`.")
 
-# %% ../../nbs/10_data.answers.ipynb #7c816018
+# %% ../../nbs/10_data.answers.ipynb #b2236ca9
 def _not_read(file, counts):
     "Results that are no labels of a whole item."
     if not counts.get("not_read"): return
@@ -324,7 +343,7 @@ def _not_read(file, counts):
         "not_read", "note", sum(counts["not_read"].values()), f"Not read from {file}: {listed}",
         "They are no label and no text of a whole item.")
 
-# %% ../../nbs/10_data.answers.ipynb #5ed51a0d
+# %% ../../nbs/10_data.answers.ipynb #feb41fb8
 def annotation_findings(
     report: dict,  # Of `load_data` or `load_captions`
 ) -> Iterator[dict]:  # As from `finding`; none for data that are no export
