@@ -6,36 +6,27 @@
 __all__ = ['read_captions', 'image_key', 'CaptionReading']
 
 # %% ../../nbs/13_captioner.reading.ipynb #f8c8b31b
-import json
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
+from ..data.cells import parse_list
 from ..data.core import text_fault
 from ..data.loading import Reading
 from ..data.sampling import sample_number
 
-# %% ../../nbs/13_captioner.reading.ipynb #a553c098
-def _listed(cell):
-    "The captions of a cell as a list; a string that begins with a bracket may be a list or a caption."
-    if isinstance(cell, str) and cell.lstrip().startswith("["):
-        try:
-            cell = json.loads(cell)
-        except ValueError:
-            return [cell]
-        if not isinstance(cell, list): return [cell]
-    return list(cell) if isinstance(cell, (list, tuple, np.ndarray)) else [cell]
-
 # %% ../../nbs/13_captioner.reading.ipynb #727092be
 def read_captions(
-    cell,  # A string, a list of strings, or a JSON list in a string
+    cell,  # A string, a list of strings, or a list written in a string
 ) -> tuple[list[str], str | None]:  # Captions in order, and why the row cannot be used or `None`
     "The captions of a cell."
-    every, captions = _listed(cell), []
+    try:
+        every, captions = parse_list(cell), []
+    except ValueError as e:
+        return [], f"the caption begins as a list and cannot be read as one: expected {e}"
+    if not isinstance(every, list): every = [every]
     for caption in every:
-        if caption is None or isinstance(caption, str) and not caption.strip(): continue
+        if caption is None or caption != caption or isinstance(caption, str) and not caption.strip(): continue
         fault = text_fault(caption)
         if fault: return [], fault.replace("text", "caption")
         captions.append(" ".join(caption.split()))
@@ -47,8 +38,10 @@ def _found(cell, part):
     "A path that is not there, in the folder `images` beside the table if it is there."
     if not part.path or not isinstance(cell, str) or not cell.strip(): return cell
     folder = part.path.parent
-    if (folder/cell).is_file() or not (folder/"images"/cell).is_file(): return cell
-    return f"images/{cell}"
+    if (folder/cell).is_file(): return cell
+    for name in (cell, cell.replace("\\", "/")):  # a table made on Windows
+        if (folder/"images"/name).is_file(): return f"images/{name}"
+    return cell
 
 # %% ../../nbs/13_captioner.reading.ipynb #240a3d2b
 def image_key(

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from .annotations import open_export
 from .formats import open_captioned
 from ..data.core import data_error
 from ..data.described import DescribedSource, SourceOpener, open_source
@@ -139,7 +140,9 @@ class CaptionOpener(SourceOpener):
 
     def open_format(self, source, path):
         image, caption = (source.image, source.caption) if source else (None, None)
-        return open_captioned(path, caption or self.caption_column, self.notes, image or self.image_column)
+        image, caption = image or self.image_column, caption or self.caption_column
+        export = open_export(path, image, caption)
+        return export or open_captioned(path, caption, self.notes, image)
 
     def map_rows(self, source, part):
         columns = {"image": source.image or self.image_column, "caption": source.caption or self.caption_column}

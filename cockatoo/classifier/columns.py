@@ -153,10 +153,11 @@ def described_columns(
 ) -> Columns:
     "The roles in a row that is annotated already; raises `DataError` for a label that is not among `labels`."
     if settings.group_column: _require(settings.group_column, "data.group_column", row)
-    columns = Columns(settings, "columns", frozenset(labels))
+    layout = "list" if settings.labels_column in row.values else "columns"  # a list: the rows of an annotation tool
+    columns = Columns(settings, layout, frozenset(labels))
     for name in row.values:
         if name != "group": columns.role(name, row)
-    if not columns.label_columns: raise _no_label(row, settings)
+    if layout == "columns" and not columns.label_columns: raise _no_label(row, settings)
     return columns
 
 # %% ../../nbs/11_classifier.columns.ipynb #2f334c35

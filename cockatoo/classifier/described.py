@@ -15,6 +15,7 @@ from typing import Literal
 
 from .labels import AnnotatedRow, column_range
 from ..core.errors import nearest
+from ..data.answers import Empty, MergeRule
 from ..data.cells import ClassNumber, parse_list, parse_number
 from ..data.core import data_error, show
 from ..data.described import DescribedSource
@@ -37,6 +38,8 @@ class DataSource(DescribedSource):
     values: dict[str, dict[bool | float | str, float | None]] = {}  # Column -> cell -> number or null
     thresholds: dict[str, float] = {}  # Column -> yes from this value on
     group_by: str | None = None  # Column of the item, where a row is one annotator's: averaged
+    annotators: MergeRule = "mean"  # Export of an annotation tool: how the answers of annotators are merged
+    empty: Empty = "unknown"  # Export of an annotation tool: what a question means that an annotator left empty
     group: str | None = None  # Column of author or thread: rows that share it must share a split
 
     @cached_property

@@ -10,6 +10,7 @@ __all__ = ['WHY', 'FEW_POSITIVES', 'RARE_SHARE', 'COVERED', 'repeat_findings', '
 import math
 
 from .column_findings import column_findings
+from ..data.answers import annotation_findings
 from cockatoo.data.findings import (
     count_of, finding, first_few, other_findings, percent, rejected_finding, truncated_finding,
     worst_first)
@@ -437,5 +438,5 @@ def findings(
     report: dict,  # As `load_data` or `report` makes it; what is absent is skipped
 ) -> list[dict]:  # As from `finding`
     "What is wrong with a data set and what to do about it, the worst first."
-    checks = column_findings, repeat_findings, label_findings, source_findings, row_findings
+    checks = column_findings, repeat_findings, label_findings, source_findings, annotation_findings, row_findings
     return worst_first(one for check in checks for one in check(report))

@@ -275,6 +275,8 @@ class RowAnnotator:
     def _described(self, row):
         "A row of a described source without the labels that are ignored."
         if self.columns is None: self.columns = described_columns(row, self.settings, self.space or ())
+        if self.columns.layout == "list":
+            for name in row.labels if self.space else (): self.space.index(name, row.file, row.line)
         ignored = self.columns.ignored
         if not ignored: return row
         return row._replace(labels={name: value for name, value in row.labels.items() if name not in ignored})

@@ -6,7 +6,7 @@
 __all__ = ['WINDOWS', 'Predictor', 'text_windows']
 
 # %% ../../nbs/51_classifier.predict.ipynb #af57f7b2
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,16 @@ from fastcore.basics import patch
 
 from .labels import LabelSpace
 from .loading import reload_any
+from .single_label import is_single_label, one_against_rest, thresholds_of
 from .thresholds import Thresholds, apply_thresholds, probabilities
-from ..core.errors import CheckpointError, ConfigError, DataError, unknown
+from ..core.errors import ConfigError, DataError, unknown
 from ..data.images import image_fault, image_reference
 from ..data.tokens import token_rows
 from ..export.core import PredictRequest, check_kept_columns, chunked
 from ..export.texts import answer_rows, check_text, check_texts, request_rows
-from ..models.checkpoints import local_checkpoint
+from ..models.checkpoints import model_folder
 from ..models.core import position_limit
+from ..training.callbacks import print_note
 
 # %% ../../nbs/51_classifier.predict.ipynb #504a9e77
 def _checked_image(i, image):
@@ -57,12 +59,7 @@ def _untrained(folder, labels):
 
 # %% ../../nbs/51_classifier.predict.ipynb #282bd7fa
 def _thresholds(given, folder, labels):
-    "The thresholds to apply: those that were given, or the stored ones."
-    if given is None:
-        if not (Path(folder)/"thresholds.json").is_file():
-            raise CheckpointError(f"{folder}: it has no thresholds.json; "
-                                  "give thresholds, such as thresholds=0.5")
-        return Thresholds.load(folder, labels)
+    "Thresholds that were given; raises `ConfigError` for what is none."
     values = given if isinstance(given, dict) else dict.fromkeys(labels, given)
     for name in values:
         if name not in labels: raise ConfigError("thresholds: " + unknown("label", name, labels))
@@ -76,13 +73,14 @@ def _thresholds(given, folder, labels):
     return Thresholds({name: float(values[name]) for name in labels} | dict.fromkeys(untrained, 1.), untrained=untrained)
 
 # %% ../../nbs/51_classifier.predict.ipynb #ed5ee995
-def _score_function(processor):
+def _score_function(processor, single_label=False):
     "The function that scores rows: with images where the processor prepares them."
     if hasattr(processor, "tokenizer"):
         from cockatoo.classifier.clip import score
     else:
         from cockatoo.classifier.model import score
-    return score
+    if not single_label: return score
+    return lambda *inputs, **options: one_against_rest(score(*inputs, **options))
 
 # %% ../../nbs/51_classifier.predict.ipynb #5063e59e
 class Predictor:
@@ -110,18 +108,21 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        folder: str | Path,  # A run folder, or a model folder
+        folder: str | Path,  # A run folder, a model folder, or a hub id
         thresholds=None,  # Instead of the stored ones: one number, or label -> number
         device: str | None = None,  # `cuda`, `mps` or `cpu`; `None`: the best there is
+        notify: Callable = print_note,  # Called with a line where a folder has no thresholds
     ) -> "Predictor":
         "Read a model; raises `CheckpointError` that names what a folder lacks."
         from cockatoo.core.hardware import detect
 
-        where = local_checkpoint(folder)
+        where = model_folder(folder)
         model, processor, labels = reload_any(where)
-        chosen = _thresholds(thresholds, where, labels)
-        model = model.to(device or detect().device)
-        return cls(model, processor, labels, chosen, _score_function(processor))
+        if thresholds is None: chosen, note = thresholds_of(where, labels, model.config)
+        else: chosen, note = _thresholds(thresholds, where, labels), ""
+        if note: notify(note)
+        score = _score_function(processor, is_single_label(model.config, where))
+        return cls(model.to(device or detect().device), processor, labels, chosen, score)
 
     @property
     def thresholds(self) -> dict: return dict(self._thresholds.values)
@@ -238,7 +239,7 @@ def note_never_predicted(self: Predictor) -> None:
 @patch(cls_method=True)
 def stream(
     cls: Predictor,
-    folder: str | Path,  # A run folder, or a model folder
+    folder: str | Path,  # A run folder, a model folder, or a hub id
     request: PredictRequest,  # The inputs
 ) -> Iterator:  # `text labels scores`, or `text error`, of each input, with the kept columns
     "Predict a thousand inputs at a time; the first thousand are read before the model is loaded."

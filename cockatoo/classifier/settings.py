@@ -49,10 +49,10 @@ def _label_conflict(data):
     named = data.labels or data.label_columns
     for label in data.active_labels or () if named else ():
         if label not in named: return f"data.active_labels: {unknown('label', label, named)}"
-    for setting in "labels", "label_columns", "active_labels":
-        names = getattr(data, setting) or ()
+    for field in "labels", "label_columns", "active_labels":
+        names = getattr(data, field) or ()
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-        if twice is not None: return f"data.{setting}: {twice!r} is there twice"
+        if twice is not None: return f"data.{field}: {twice!r} is there twice"
 
 
 def conflict(
@@ -62,11 +62,11 @@ def conflict(
 ) -> str | None:  # One line; `None` if everything can work together
     "The first thing in the settings of a classifier that cannot work together."
     loss, thresholds = sections["loss"], sections["thresholds"]
-    for setting in "pos_weight", "class_weights":
-        value = getattr(loss, setting)
-        if value == "none" or setting in losses()[loss.name].settings: continue
-        able = " or ".join(name for name, each in losses().items() if setting in each.settings)
-        return f"loss.{setting} = {value}: the loss {loss.name} cannot use it; expected none, or loss.name={able}"
+    for field in "pos_weight", "class_weights":
+        value = getattr(loss, field)
+        if value == "none" or field in losses()[loss.name].settings: continue
+        able = " or ".join(name for name, each in losses().items() if field in each.settings)
+        return f"loss.{field} = {value}: the loss {loss.name} cannot use it; expected none, or loss.name={able}"
     if thresholds.method == "fixed" and thresholds.min_precision:
         return (f"thresholds.min_precision = {thresholds.min_precision}: a fixed threshold has none; "
                 "expected thresholds.method=f1")

@@ -9,7 +9,9 @@ __all__ = ['BUILTIN_SOURCES', 'LabelledFile', 'LabelOpener', 'open_sources', 're
 from collections.abc import Iterable
 from pathlib import Path
 
+from .annotations import open_export
 from .described import DataSource, map_rows
+from ..core.settings import DataSettings
 from ..data.core import data_error
 from ..data.described import (
     SourceFile, SourceList, SourceOpener, description_of, join_parts, parse_descriptions, read_descriptions)
@@ -34,9 +36,11 @@ class LabelOpener(SourceOpener):
         self,
         wanted: Iterable[str] = (),  # The labels in use
         cells: Iterable[str] = ("text",),  # The other cells of a row: `text`, `image`, `group`
+        settings=None,  # The `data` section of a configuration, which names the columns of an export
     ):
         super().__init__()
         self.wanted, self.cells = tuple(wanted), tuple(cells)
+        self.settings = settings or DataSettings()
 
     @property
     def described(self): return BUILTIN_SOURCES
@@ -44,6 +48,8 @@ class LabelOpener(SourceOpener):
     def used(self, source: DataSource) -> list[str]:
         "The labels in use that a source annotates."
         return [label for label in source.annotates if label in self.wanted]
+
+    def open_format(self, source, path): return open_export(path, self.settings, source)
 
     def open_classes(self, path): return open_classes(path)
 

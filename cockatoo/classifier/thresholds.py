@@ -181,6 +181,7 @@ def apply_thresholds(
     "Which labels are predicted: `score >= threshold` in float64; never at the threshold 1."
     limit = threshold_array(thresholds)
     scores = np.asarray(scores, dtype=np.float64)
+    if hasattr(thresholds, "decide"): return thresholds.decide(scores)  # See `31_classifier.single_label`
     if limit.ndim and limit.shape != scores.shape[-1:]:
         raise ValueError(f"{limit.size} thresholds for scores of shape {scores.shape}")
     return (scores >= limit) & (limit < 1)  # a score may be 1 by rounding

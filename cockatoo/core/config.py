@@ -4,24 +4,22 @@
 
 # %% auto #0
 __all__ = ['YamlLoader', 'yaml_fault', 'yaml_scalar', 'setting_path', 'flatten', 'parse_value', 'validate_sections', 'conflict',
-           'Config', 'build_config', 'read_yaml', 'resolve']
+           'Config', 'build_config', 'read_yaml', 'resolve', 'size_facts']
 
 # %% ../../nbs/00_core.config.ipynb #3bba2444
-import difflib
 import importlib
 import os
 import re
 from pathlib import Path
-from types import NoneType
 from typing import Literal, get_args, get_origin
 
 import yaml
 from fastcore.basics import patch
 from pydantic import ValidationError
 
-from .errors import ConfigError, unknown
-from .names import old_names, reference_names
-from .registry import ModelType, spec
+from .errors import ConfigError, nearest, unknown
+from .names import find_reference_names, old_names
+from .registry import ModelType, family_of, import_target, spec
 from .settings import sections
 
 # %% ../../nbs/00_core.config.ipynb #a0a31dc7
@@ -105,9 +103,10 @@ def _no_such_setting(name, path, spec, known, every, where):
     if path in spec.sections:
         inside = ", ".join(f"{path}.{field}" for field in every[path].model_fields)
         return ConfigError(f"{where}{path!r} is a section; its settings are {inside}")
-    in_documents = {names[name] for names in reference_names().values() if names.get(name) in known}
+    in_documents = find_reference_names(name, spec.family) or find_reference_names(name)
+    in_documents = sorted({found.target for found in in_documents if found.target in known})
     same_field = [each for each in known if each.split(".")[1] == (key or section).lower()]
-    candidates = sorted(in_documents) or same_field
+    candidates = in_documents or same_field
     if candidates: return ConfigError(f"{where}unknown setting {name!r}: did you mean {candidates[0]!r}?")
     if section in every and section not in spec.sections:
         has = ", ".join(spec.sections)
@@ -183,8 +182,8 @@ def _reason(value, error):
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", context["expected"])
-        close = difflib.get_close_matches(str(value).lower(), options, n=1)
-        return f"must be one of {', '.join(options)}" + (f"; did you mean {close[0]!r}?" if close else "")
+        close = nearest(value, options)
+        return f"must be one of {', '.join(options)}" + (f"; did you mean {close!r}?" if close else "")
     if kind in _BOUNDS: return _BOUNDS[kind].format(**context)
     if kind == "string_type" and isinstance(error["input"], (bool, int, float)): return f"must be text; put quotes around {yaml_scalar(error['input'])}"
     return _TYPES.get(kind.split("_")[0], error["msg"])
@@ -234,9 +233,28 @@ def conflict(
                 "together they leave no rows to train on")
     if training.eval_strategy == "steps" and not training.eval_steps:
         return "training.eval_strategy = steps: needs training.eval_steps"
+    if training.max_batch_tokens and not training.group_by_length:
+        return f"training.max_batch_tokens = {training.max_batch_tokens}: needs training.group_by_length"
+    family = family_of(spec)
+    metric, known = training.metric_for_best_model, family.metrics
+    if known and metric not in known and training.eval_strategy != "no":
+        return unknown("training.metric_for_best_model", metric, known)
+    own = import_target(family.conflict)(spec, size, validated) if family.conflict else None
+    return own or _model_conflict(spec, size, model) or _beyond_limits(spec, size, model)
+
+# %% ../../nbs/00_core.config.ipynb #cb78c0ac
+def _model_conflict(spec, size, model):
+    "The first setting of the model that its architecture cannot honour."
     if model.attention not in spec.attentions:
         return f"model.attention = {model.attention}: {spec.name} has {', '.join(spec.attentions)} only"
-    return _beyond_limits(spec, size, model)
+    is_own = size == "tiny" or model.checkpoint == spec.checkpoint  # another checkpoint may be another architecture
+    if model.unpad and is_own and spec.architectures and not spec.architectures[0].unpads:
+        return f"model.unpad = true: {spec.name} cannot leave padding out; ModernBERT can"
+    if model.unpad and model.attention not in ("sdpa", "flash_attention_2"):
+        return f"model.unpad = true: not with model.attention = {model.attention}; use sdpa or flash_attention_2"
+    layers = spec.sizes[size].get("architecture", {}).get("num_hidden_layers")
+    if is_own and layers and model.frozen_layers > layers:
+        return f"model.frozen_layers = {model.frozen_layers}: {spec.name} has {layers} layers"
 
 # %% ../../nbs/00_core.config.ipynb #4cc2db87
 def _beyond_limits(spec, size, model):
@@ -455,6 +473,18 @@ def resolve(
     if not hardware: return config
     under, over = _hardware_layers(config)
     return build_config(chosen, size, {}, [*below, under, *user_layers, over], notes)
+
+# %% ../../nbs/00_core.config.ipynb #9ff713bc
+def size_facts(
+    model_type: str,  # A registered type
+    size: str,  # One of its sizes
+) -> dict:  # `checkpoints`, a list, and `parameters`, `None` where they depend on the data
+    "What is loaded for a size of a model type, and how large it is."
+    row, config = spec(model_type), resolve(model_type, size, environment=False, hardware=False)
+    named = [value for path, value in config.flat().items() if path.endswith("checkpoint") and value]
+    parameters = row.sizes[size].get("parameters")
+    if parameters is None and size == row.default_size: parameters = row.parameters
+    return {"parameters": parameters, "checkpoints": [] if size == "tiny" else list(dict.fromkeys(named))}
 
 # %% ../../nbs/00_core.config.ipynb #e858ac80
 @patch

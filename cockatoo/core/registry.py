@@ -100,6 +100,7 @@ class Architecture:
     activation_bytes: tuple = (32, 8)  # Kept by a layer for the backward pass, a token: bytes a unit of width, of inner width
     dropout: bool = True  # Are its checkpoints published with dropout?
     first_token_head: bool = False  # Does a classification head read the first token only?
+    unpads: bool = False  # Can it compute without padding tokens?
     skips_frozen_layers: bool = False  # Can its lower layers be replaced by outputs that were kept?
 
     def is_named_in(self, text):
@@ -230,9 +231,11 @@ SLOTS = {  # Slot -> the names of its parameters, and what it gives
     "training": "(config, notify, progress) -> object with `prepare()`, `stages()`, `finish(run)`, `data`, `report`",
     "evaluate": "(run, data=None, split='test', settings=None) -> report",
     "compare": "(run_a, run_b, split, resamples) -> Compared",
+    "record": "(run, folder, data=None, split='test', settings=None) -> report; `folder` gets what `compare` reads of a run",
     "results_table": "(metrics) -> the main metrics of each split as a table for a terminal",
     "predictor": "class: `load(folder, **options)`, `reads`, `predict(...)`, `stream(folder, request)`",
     "exporter": "(folder, settings) -> graphs and parity inputs",
+    "conflict": "(spec, size, sections) -> what cannot work together, one line, or None; asked before data are read",
     "card": "(run) -> the model card, Markdown with YAML front matter",
     "view": "class: `results(folder, metrics)` -> HTML, `inputs`, `answer(predictor)` -> HTML"}
 
@@ -246,11 +249,13 @@ class Family:
     specs: tuple = ()  # `ModelSpec` rows of its types
     settings: dict = field(default_factory=dict)  # Section -> `Settings` class, for sections of its own
     sources: dict = field(default_factory=dict)  # What `data.source` may say -> function that gives a `Source`; it may take that name
-    reference_names: dict = field(default_factory=dict)  # Document -> {its name for a setting: `section.field`, or empty}
+    reference_names: dict = field(default_factory=dict)  # Document -> {its name for a setting: `section.field`, `--option`, or empty}
     old_names: dict = field(default_factory=dict)  # Old name of a setting, taken with a note -> `section.field`
     losses: tuple = ()  # `LossSpec` rows that `loss.name` may choose from
     model_classes: tuple = ()  # Ends of class names in `architectures` of a config.json that `reload` reads
     headline_metrics: tuple = ()  # Names of metrics that are shown first
+    metrics: tuple = ()  # All metrics that may select the best weights; empty: known after the first evaluation
+    image_sources: tuple = ()  # Those of `sources` that a type must read images for
     lower_is_better: tuple = ()  # Metrics of which less is better, beside those whose names end in `loss`
     missing: str | None = None  # What is not built yet, in words
     load_data: str | None = None
@@ -261,9 +266,11 @@ class Family:
     training: str | None = None
     evaluate: str | None = None
     compare: str | None = None
+    record: str | None = None
     results_table: str | None = None
     predictor: str | None = None
     exporter: str | None = None
+    conflict: str | None = None
     card: str | None = None
     view: str | None = None
 

@@ -79,8 +79,11 @@ class DataSettings(Settings):
     source: str | None = setting(
         None, "`demo`, a file, a folder of splits, a YAML file of sources, a hub id; several of them, or `all`")
     text_column: str = setting("text", "Column of the text")
-    labels_column: str = setting("labels", "Column that holds a list of label names")
+    labels_column: str = setting("labels", "Column that holds a list of label names, or one name")
+    labels_separator: str | None = setting(
+        None, "What divides the names in a cell of that column, such as , or |; `whole`: a cell is one name; empty: a list or a plain name")
     label_columns: list[str] | None = setting(None, "Columns of 0/1 or scores, one per label, instead of a list column")
+    half_scores: Literal["unknown", "positive", "negative"] = setting("unknown", "What a score of exactly 0.5 in a label column means")
     ignore_columns: list[str] = setting([], "Columns to ignore")
     labels: list[str] | None = setting(None, "All label names in output order; empty: the names found, sorted")
     active_labels: list[str] | None = setting(None, "Labels to train, in output order; empty: all of them")

@@ -8,7 +8,6 @@ __all__ = ['MergeRule', 'Empty', 'LOW_ALPHA', 'FEW_ITEMS', 'Choice', 'Answer', '
            'annotated_files', 'annotation_lines', 'agreement_rows', 'agreement_table', 'annotation_findings']
 
 # %% ../../nbs/10_data.answers.ipynb #d6edc20f
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple

@@ -20,10 +20,10 @@ from typing import ClassVar, Literal, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..core.config import YamlLoader
+from ..core.config import YamlLoader, yaml_fault
 from ..core.errors import ConfigError, DataError
 from .core import data_error, show
-from .reading import READERS, Row
+from .reading import READERS, Row, find_path
 from .sources import (
     ALL, Part, Source, dataset_rows, is_place, join_places, load_hub, nearest_files, open_path, open_place, openable,
     registered_sources, split_names, split_of_name)
@@ -195,7 +195,7 @@ def _hub_parts(source):
 # %% ../../nbs/10_data.described.ipynb #8b60ada6
 def _file_parts(path, source, opener, split=None):
     "The parts of one file, under its stem."
-    path = Path(path).expanduser()
+    path = find_path(path)
     opened = open_path(path, partial(opener.open_format, source)) if path.is_file() else None
     if opened is None: raise data_error("no such file", path, name=path.name, options=nearest_files(path))
     return [(path.stem, replace(part, split=split or part.split)) for part in opened.parts]
@@ -203,14 +203,16 @@ def _file_parts(path, source, opener, split=None):
 # %% ../../nbs/10_data.described.ipynb #82839cc0
 def _matching_parts(source, opener):
     "The parts of all files that match a glob, or of all data files of a folder."
-    paths = [Path(path) for path in sorted(glob(source.glob or f"{source.folder}/*", recursive=True))]
+    pattern = source.glob or f"{find_path(source.folder)}/*"
+    found = glob(pattern, recursive=True) or glob(pattern.replace("\\", "/"), recursive=True)
+    paths = [Path(path) for path in sorted(found)]
     files = [path for path in paths if path.is_file() and (source.glob or path.suffix.lower() in READERS)]
     return [part for path in files for part in _file_parts(path, source, opener, split_of_name(path.stem))]
 
 # %% ../../nbs/10_data.described.ipynb #48a235a2
 def _folder_source(source, opener):
     "A folder, opened as `data.source` would open it."
-    path = Path(source.folder).expanduser()
+    path = find_path(source.folder)
     if not path.is_dir(): raise data_error("no such folder", source.folder)
     return open_path(path, partial(opener.open_format, source), classes=opener.open_classes)
 
@@ -332,8 +334,10 @@ def _parse_yaml(text, file, opener):
     expected = "`sources:` and a list of names or mappings"
     try:
         root, content = yaml.compose(text, YamlLoader), yaml.load(text, YamlLoader) or {}
-    except (yaml.YAMLError, ConfigError) as e:
-        raise data_error(f"not readable as YAML ({e})", file) from None
+    except ConfigError as e:
+        raise data_error(f"not readable as YAML: {e}", file) from None
+    except yaml.YAMLError as e:
+        raise data_error(f"not readable as YAML: {yaml_fault(e)}", file) from None
     if not isinstance(content, dict):
         raise data_error("the file is no list of sources", file, expected=expected)
     try:
@@ -364,7 +368,7 @@ def read_descriptions(
     opener: SourceOpener,  # How the family opens sources
 ) -> SourceList:  # Nothing is opened yet
     "Read a YAML file of sources; raises `DataError` with file and line."
-    path = Path(path).expanduser()
+    path = find_path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
@@ -379,7 +383,7 @@ def open_source(
     "Find a source by what the user calls it; raises `DataError` that lists what can be opened."
     if not source: raise data_error("no data: data.source is not set", expected=openable(opener.family))
     if isinstance(source, list) and len(source) == 1 and isinstance(source[0], str): source = source[0]
-    path = Path(str(source)).expanduser()
+    path = find_path(str(source))
     if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
         return opener.join(read_descriptions(path, opener))
     return opener.open_name(source)

@@ -68,7 +68,9 @@ def _png_bytes(image, bits=16):
 def _path_reference(path, folder):
     "The record of a path or an address."
     path = os.path.expanduser(str(path).strip())
-    if not ADDRESS.match(path): path = os.path.join(folder or "", path)
+    if not ADDRESS.match(path):
+        path = os.path.join(folder or "", path)
+        if "\\" in path and not os.path.exists(path): path = path.replace("\\", "/")  # a table made on Windows
     return {"path": path, "bytes": None}
 
 # %% ../../nbs/10_data.images.ipynb #35df411f

@@ -8,7 +8,6 @@ __all__ = ['text_lines', 'read_texts']
 # %% ../../nbs/10_data.inputs.ipynb #563b731c
 import codecs
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..core.errors import DataError
 from .core import data_error, text_fault

@@ -228,7 +228,7 @@ def usable_rows(self: Reading, part: Part, shares: dict) -> Iterator:
         if fault: self.set_aside(row, fault)
         else: yield kept
     how = f"cut by {self.settings.split_method}" if shares else "given"
-    self.files.append({"file": part.file, "split": part.split, "how": how, **self.part_facts(part)})
+    self.files.append({"file": part.file, "split": part.split, "how": how, **self.part_facts(part), **part.facts})
 
 # %% ../../nbs/10_data.loading.ipynb #58b2c447
 @patch

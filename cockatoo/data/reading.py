@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from ..core.errors import DataError
 from .cells import ClassNumber
 from .core import data_error, show
 

@@ -24,7 +24,7 @@ from .core import data_error
 from .folders import (
     SPLITS, class_files, folder_content, folder_files, split_folders, split_of_name, subfolders, without_shard)
 from .images import format_of_name
-from .reading import READERS, Row, read_rows
+from .reading import READERS, Row, class_numbers, find_path, read_rows
 
 # %% ../../nbs/10_data.sources.ipynb #a8a52d26
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Part:
     path: Path | None = None  # The file, if there is one
     source: str | None = None  # The data source it belongs to, where a `Source` joins several
     stream: bool = False  # Is each pass over its rows a pass over the network?
+    facts: dict = field(default_factory=dict, compare=False)  # About its rows, for the report; filled while they are read
 
 # %% ../../nbs/10_data.sources.ipynb #3b1b8a1d
 @dataclass(frozen=True)
@@ -180,14 +181,17 @@ def dataset_rows(
 
     if columns is not None and data.column_names:
         data = data.select_columns([column for column in data.column_names if column in columns])
-    classes = {}
+    classes, numbers = {}, {}
     for column, feature in (data.features or {}).items():
         if isinstance(feature, datasets.Image): data = data.cast_column(column, datasets.Image(decode=False))
         inner = getattr(feature, "feature", feature)
-        if isinstance(inner, datasets.ClassLabel) and (inner is not feature or column in named):
-            classes[column] = inner.names
+        if not isinstance(inner, datasets.ClassLabel): continue
+        if inner is not feature or column in named: classes[column] = inner.names
+        else: numbers[column] = tuple(inner.names)
     for line, row in enumerate(data, 1):
-        yield Row(file, line, row | {c: _class_names(row[c], names) for c, names in classes.items()})
+        cells = {c: _class_names(row[c], names) for c, names in classes.items()}
+        cells |= {c: class_numbers(row[c], names) for c, names in numbers.items()}
+        yield Row(file, line, row | cells)
 
 # %% ../../nbs/10_data.sources.ipynb #d721f8b7
 def datasets_source(
@@ -393,7 +397,8 @@ def _open_hub_id(place, name, family):
 # %% ../../nbs/10_data.sources.ipynb #acdd3004
 def _not_found(place, family):
     "The error for a place that is nothing."
-    path = Path(place).expanduser()
+    slashes = place.replace("\\", "/")
+    path = Path(slashes).expanduser()
     files = nearest_files(path)
     if not files:
         return data_error("no such file", path, expected=f"a folder that exists; {path.parent} does not")
@@ -409,7 +414,7 @@ def open_place(
     classes: Callable | None = None,  # (path) -> `Source` or `None`: how the family reads one folder a class
 ) -> Source:  # Nothing is read yet
     "Find a source by what the user calls it; raises `DataError` that lists what can be opened."
-    place, path = str(place), Path(place).expanduser()
+    place, path = str(place), find_path(place)
     if place in registered_sources(family): return open_registered(place, family)
     source = open_path(path, open_format, place, classes)
     if source: return source
@@ -426,7 +431,7 @@ def is_place(
     family: str,  # Name of the family whose sources count
 ) -> bool:
     "Is this the name of a registered source or of something on this disk?"
-    return name in registered_sources(family) or Path(name).expanduser().exists()
+    return name in registered_sources(family) or find_path(name).exists()
 
 # %% ../../nbs/10_data.sources.ipynb #1cc66b79
 def split_names(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OFFLINE', 'IDENTITY', 'OfflineCopy', 'check_files', 'offline_copy', 'nearest_folder', 'local_checkpoint',
-           'find_checkpoint', 'loading', 'model_folder', 'check_loaded', 'save', 'write_identity', 'read_json_file',
-           'read_identity', 'read_config', 'family_of_folder', 'type_of_folder']
+           'find_checkpoint', 'loading', 'model_folder', 'check_loaded', 'forget_calls', 'save', 'write_identity',
+           'read_json_file', 'read_identity', 'read_config', 'family_of_folder', 'type_of_folder']
 
 # %% ../../nbs/20_models.checkpoints.ipynb #274b4763
 import contextlib
@@ -263,6 +263,21 @@ def _extra_layers(model, unexpected):
     paths = [f".{name}." for name, module in modules if any(module is stack for stack in stacks)]
     return sorted(name for name in unexpected if any(path in f".{name}" for path in paths))
 
+# %% ../../nbs/20_models.checkpoints.ipynb #09a44093
+_CALL_STATE = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of")
+
+
+def forget_calls(
+    processor,  # A tokenizer, or a processor that holds one as `tokenizer`; changed in place
+) -> None:
+    "Remove from a tokenizer how its last call truncated and padded."
+    tokenizer = getattr(processor, "tokenizer", processor)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    for name in _CALL_STATE: tokenizer.init_kwargs.pop(name, None)
+
 # %% ../../nbs/20_models.checkpoints.ipynb #5b5395cb
 def save(
     model,  # A `transformers` model
@@ -275,6 +290,7 @@ def save(
     shutil.rmtree(partial, ignore_errors=True)
     with loading(folder):
         model.save_pretrained(partial)
+        forget_calls(processor)
         processor.save_pretrained(partial)
     if folder.exists(): shutil.rmtree(folder)
     os.replace(partial, folder)

@@ -26,6 +26,7 @@ from .callbacks import print_note
 from .distributed import (
     barrier, init_process_group, main_process_first, on_cpu, rank, world_size)
 from .opened import ModelFolder, open_model
+from .results import StopRequested
 from .run import ReadOnlyRun, Run
 from .stage import run_stage
 from .telemetry import telemetry_callbacks
@@ -161,7 +162,7 @@ def stop_on_signal(
 
     def request_stop(number, frame):
         restore()
-        print("\nstopping after this step, with a checkpoint (once more to abandon it)",
+        print("\nstopping after this step or batch; what was trained is kept (once more to abandon it)",
               file=sys.stderr, flush=True)
         run.stop()
 
@@ -180,6 +181,7 @@ def _run_stages(training, run, config, callbacks, progress, notify):
             barrier()
             training.finish(run)
         return True
+    except StopRequested: return False
     except BaseException as error:
         run.append_log("error", message=str(error).strip().split("\n")[0] or type(error).__name__)
         raise
