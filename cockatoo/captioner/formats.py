@@ -19,7 +19,7 @@ from .samples import file_kind, find_samples
 from ..data.core import data_error, show
 from ..data.findings import first_few
 from ..data.folders import SPLITS, class_files, counted_suffixes, folder_files, split_folders, split_of_name
-from ..data.images import MAX_BYTES, format_of_name, image_format
+from ..data.images import MAX_BYTES, file_format
 from ..data.reading import READERS, Row, read_rows
 from ..data.sources import NoDataError, Part, Source, file_part, open_files, open_folder
 
@@ -96,18 +96,10 @@ def _with_table(path, source, naming):
     "A source of tables, its rows watched for the pictures that they name, and other files noted."
     tables = {part.path for part in source.parts} | {path/name for name in source.unused}
     others = [file for file in folder_files(path) if file not in tables]
-    pictures = [file for file in others if _picture_format(file) is not None]
+    pictures = [file for file in others if file_format(file) is not None]
     _note_other_files(path, set(others) - set(pictures), naming)
     unnamed = _UnnamedPictures(path, pictures, naming)
     return replace(source, parts=tuple(map(unnamed.watch, source.parts)))
-
-# %% ../../nbs/13_captioner.formats.ipynb #ac56f750
-def _picture_format(file):
-    "As `format_of_name`; a file without an ending is looked into."
-    if file.suffix: return format_of_name(file.name)
-    try:
-        with open(file, "rb") as opened: return image_format(opened.read(200))
-    except OSError: return None
 
 # %% ../../nbs/13_captioner.formats.ipynb #8d2432ca
 def _read_caption(file):
@@ -131,7 +123,7 @@ def open_pairs(
 ) -> Source | None:  # `None` if no picture has a caption file
     "Pictures with a caption file each; a picture or a caption that stands alone is a faulty row."
     files = folder_files(path)
-    names = [str(file) + ".jpg" * (not file.suffix and _picture_format(file) is not None) for file in files]
+    names = [str(file) + ".jpg" * (not file.suffix and file_format(file) is not None) for file in files]
     samples, left = find_samples(names, naming.image, naming.caption)
     if not any(sample.complete for sample in samples): return None
     _note_other_files(path, [files[i] for i in left], naming)
@@ -151,7 +143,7 @@ def open_class_captions(
     naming: Naming,  # Columns of the rows
 ) -> Source | None:  # `None` if it is no such folder
     "Pictures whose captions are the names of the folders that they lie in."
-    files = class_files(path, lambda file: _picture_format(file) is not None)
+    files = class_files(path, lambda file: file_format(file) is not None)
     if not files: return None
     taken = {file for _, file in files}
     _note_other_files(path, [file for file in folder_files(path) if file not in taken], naming)
@@ -189,7 +181,7 @@ def _open_here(path, naming):
     "What lies directly in a folder, and pictures with captions below it."
     found = _open_archives(path, naming) or _open_tables(path, naming)
     if found or (path/"state.json").is_file() or (path/"dataset_dict.json").is_file(): return found
-    has_pictures = any(_picture_format(file) is not None for file in folder_files(path, deep=False))
+    has_pictures = any(file_format(file) is not None for file in folder_files(path, deep=False))
     if split_folders(path) and not has_pictures: return None
     return open_pairs(path, naming)
 
