@@ -156,7 +156,8 @@ def sample_row(
     if not fault and sample.image is None: fault = f"there is no image: only {names[sample.first]}"
     if not fault and caption not in values:
         found = f"; found {', '.join(map(repr, others[:8]))}" if others else ""
-        fault = f"there is no caption: neither .txt nor a .json with {show(caption)}{found} (captioner.caption_column)"
+        fault = (f"there is no caption: {names[sample.image]} has neither a .txt nor a .json with {show(caption)}{found} "
+                 "(captioner.caption_column)")
     return Row(file, number, values, fault)
 
 # %% ../../nbs/13_captioner.archives.ipynb #948bb1a6
