@@ -76,6 +76,13 @@ NCCL_P2P_DISABLE, NCCL_IB_DISABLE, WANDB_LOG_MODEL | set by training | the packa
 PYTORCH_ENABLE_MPS_FALLBACK, WANDB_PROJECT | set by training | the package sets no environment variable
 prune_cache | a flag of train | cockatoo cache --clear; it is seldom needed, since entries are found by content
 debug | logs predictions | --debug shows the traceback of an error; captions/ in the run folder holds the predictions
+make install, make check-python | Python 3.11 | any Python from 3.10 on; make install is make setup
+make train-quick | 100 images of validation, an epoch | minilm on generated texts, without a download; DATASET=validation SAMPLE=100 for captions
+make test | compares two models | runs the tests of the project; cockatoo compare compares
+make quantize | of a trained model | there is no ONNX export yet
+make upload-hub | upload.py | the model folder as it is, by hf upload
+make format | black | cleans the notebooks and exports the package; their style is that of fastcore
+make clean-all | removes checkpoints | and the cache; models and metrics of runs stay
 before, after | options of infere.py | cockatoo compare BEFORE AFTER --data D takes runs, model folders and hub ids
 """)
 
