@@ -100,7 +100,7 @@ style: $(READY)  ## Report how the notebooks are written: lines a cell, definiti
 	@$(BIN)/python scripts/style.py
 
 lint: $(READY)  ## Look for errors in the exported package, and for what the guards refuse in the notebooks
-	@$(BIN)/ruff check --select F cockatoo scripts
+	@$(BIN)/ruff check --select F --ignore F811 cockatoo scripts
 	@$(BIN)/python -m pytest -q tests/test_grid.py tests/test_notebooks.py
 
 format: $(READY)  ## Clean the notebooks and export the package from them
