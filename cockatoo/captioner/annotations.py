@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['caption_control', 'captioned_rows', 'open_export']
 
-# %% ../../nbs/13_captioner.annotations.ipynb #a604c7a4
+# %% ../../nbs/13_captioner.annotations.ipynb #6dff96ce
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from ..data.core import data_error
 from ..data.reading import Row
 from ..data.sources import Source
 
-# %% ../../nbs/13_captioner.annotations.ipynb #31701371
+# %% ../../nbs/13_captioner.annotations.ipynb #da5fad1e
 def caption_control(
     merged: list[Merged],  # Items of an export
     wanted: str,  # `captioner.caption_column`
@@ -34,13 +34,13 @@ def caption_control(
     names = ", ".join(map(repr, sentences))
     raise data_error(f"there is no text {wanted!r} (captioner.caption_column); found {names}", file, name=wanted, options=sentences)
 
-# %% ../../nbs/13_captioner.annotations.ipynb #7abd748b
+# %% ../../nbs/13_captioner.annotations.ipynb #f4006d84
 def _caption_counts(counts, items, control):
     "The counts for the report: of texts, nobody expects that they are equal."
     several = sum(sum(control in answer.texts for answer in counted_answers(item)) > 1 for item in items)
     return counts | {"several": several, "alike": None}
 
-# %% ../../nbs/13_captioner.annotations.ipynb #19d22370
+# %% ../../nbs/13_captioner.annotations.ipynb #e86882a3
 def captioned_rows(
     part: AnnotationPart,  # A part of an export
     image_column: str = "image",  # Column of the image, as the settings name it
@@ -51,7 +51,7 @@ def captioned_rows(
     yield from export.faulty
     merged, counts = merge_export(export)
     control = caption_control(merged, caption_column, list(counts["controls"]), part.file)
-    merged, counts = merge_export(export, controls=[])
+    merged, counts = merge_export(export, controls=[], texts=[control])
     merged = [item for item in merged if item.texts.get(control)]
     image = shown_column(merged, image_column, is_image, "captioner.image_column")
     for item in merged:
@@ -59,7 +59,7 @@ def captioned_rows(
         yield item.row._replace(values=cells)
     part.facts["annotations"] = _caption_counts(counts, export.items, control) | {"columns": {"image": image, "caption": control}}
 
-# %% ../../nbs/13_captioner.annotations.ipynb #a02c16a4
+# %% ../../nbs/13_captioner.annotations.ipynb #a06643a2
 def open_export(
     path: Path,  # A file or folder that exists
     image_column: str = "image",  # Column of the image, as the settings name it

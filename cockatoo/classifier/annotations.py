@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['used_controls', 'annotated_rows', 'open_export']
 
-# %% ../../nbs/11_classifier.annotations.ipynb #82160ac1
+# %% ../../nbs/11_classifier.annotations.ipynb #7c66de80
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -21,7 +21,7 @@ from ..data.answers import Empty, MergeRule
 from ..data.core import data_error
 from ..data.sources import Source
 
-# %% ../../nbs/11_classifier.annotations.ipynb #bd50c5c1
+# %% ../../nbs/11_classifier.annotations.ipynb #07b6a020
 def used_controls(
     found: list[str],  # The controls of an export
     settings,  # The `data` section of a configuration
@@ -37,7 +37,7 @@ def used_controls(
     names = ", ".join(map(repr, found))
     raise data_error(f"there is no control {wanted!r} (data.labels_column); found {names}", file, name=wanted, options=found)
 
-# %% ../../nbs/11_classifier.annotations.ipynb #48190908
+# %% ../../nbs/11_classifier.annotations.ipynb #acc83b86
 class _Shown(NamedTuple):
     "Columns of what annotators were shown."
 
@@ -56,7 +56,7 @@ def _shown(merged, settings):
         text = None
     return _Shown(None if text == image else text, image)
 
-# %% ../../nbs/11_classifier.annotations.ipynb #b1060d60
+# %% ../../nbs/11_classifier.annotations.ipynb #e5b52e01
 def _row(item, shown, settings, part):
     "One item as an annotated row; its list shows the labels that are at least .5."
     cells = item.row.values
@@ -68,7 +68,7 @@ def _row(item, shown, settings, part):
     if settings.group_column: values[settings.group_column] = group
     return AnnotatedRow(item.row._replace(values=values), text, image, group, labels)
 
-# %% ../../nbs/11_classifier.annotations.ipynb #33a6059c
+# %% ../../nbs/11_classifier.annotations.ipynb #9e1ca6df
 def annotated_rows(
     part: AnnotationPart,  # A part of an export
     settings,  # The `data` section of a configuration
@@ -82,16 +82,16 @@ def annotated_rows(
     yield from export.faulty
     _, counts = merge_export(export, rule, empty)
     controls = used_controls(list(counts["controls"]), settings, part.file)
-    merged, counts = merge_export(export, rule, empty, controls)
+    merged, counts = merge_export(export, rule, empty, controls, texts=[])
     shown = _shown(merged, settings)
     counts["columns"], counts["no_label"] = shown._asdict(), 0
     for item in merged:
         row = _row(item, shown, settings, part)
         if row.labels: yield row
-        else: counts["no_label"] += 1
+        elif any(names is not None for names in item.chosen.values()): counts["no_label"] += 1
     part.facts["annotations"] = counts
 
-# %% ../../nbs/11_classifier.annotations.ipynb #128c4dd1
+# %% ../../nbs/11_classifier.annotations.ipynb #db47d180
 def open_export(
     path: Path,  # A file or folder that exists
     settings,  # The `data` section of a configuration
@@ -105,6 +105,7 @@ def open_export(
         rows = partial(annotated_rows, part, settings)
         if described is not None:
             shown = described.text, described.image
-            rows = partial(plain_rows, part, described.annotators, described.empty, shown)
+            names = [described.labels_column, *described.columns_of(described.mapping)]
+            rows = partial(plain_rows, part, described.annotators, described.empty, shown, names)
         parts.append(replace(part, rows=rows))
     return replace(opened, parts=tuple(parts))

@@ -6,7 +6,7 @@
 __all__ = ['TOOLS', 'read_label_studio', 'flat_controls', 'read_flat_label_studio', 'read_doccano', 'read_prodigy',
            'read_argilla', 'Tool', 'recognise_tool', 'without_sentences']
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #738e2ffb
+# %% ../../nbs/10_data.annotation_tools.ipynb #6e3398ca
 import json
 import statistics
 from collections import Counter
@@ -17,7 +17,7 @@ from .answers import Answer, Choice, Item
 from .core import data_error, show
 from .reading import Row
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #b824aa35
+# %% ../../nbs/10_data.annotation_tools.ipynb #e63b2364
 _WHOLE = {  # Type of a result -> its names or texts, each a string
     "choices": lambda value: value["choices"],
     "taxonomy": lambda value: [" / ".join(map(str, path)) for path in value["taxonomy"]],
@@ -36,13 +36,13 @@ def _label_studio_values(results, notes):
         found.setdefault(result["from_name"], []).extend(map(str, _WHOLE[kind](value)))
     return {control: Choice(tuple(dict.fromkeys(names))) for control, names in choices.items()}, texts
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #e0ae2a63
+# %% ../../nbs/10_data.annotation_tools.ipynb #4752759f
 def _person(completed_by):
     "Who answered, as text: a number, or an object that has one."
     if isinstance(completed_by, dict): completed_by = completed_by.get("id", "")
     return "" if completed_by is None else str(completed_by)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #c5abe809
+# %% ../../nbs/10_data.annotation_tools.ipynb #56c75bc8
 def _label_studio_answer(annotation, notes):
     "One annotation of a task."
     out = annotation.get("was_cancelled") or annotation.get("skipped")
@@ -52,21 +52,25 @@ def _label_studio_answer(annotation, notes):
         str(annotation.get("updated_at") or annotation.get("created_at") or ""),
         bool(annotation.get("ground_truth")))
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #e6c30d18
+# %% ../../nbs/10_data.annotation_tools.ipynb #16affc42
 def read_label_studio(
     rows: Iterable[Row],  # Tasks
     notes: Counter,  # Counts what is not read
     annotator: str = "",  # Not used: the annotations name theirs
+    targets: dict | None = None,  # Takes control -> the tag of the labeling configuration that it is about
 ) -> Iterator[Item]:
     "The tasks of a JSON export of Label Studio."
     for row in rows:
         task = row.values
+        for annotation in task.get("annotations") or ():
+            for result in annotation.get("result") or () if targets is not None else ():
+                if "from_name" in result: targets.setdefault(result["from_name"], result.get("to_name"))
         answers = [_label_studio_answer(each, notes) for each in task.get("annotations") or task.get("completions") or ()]
         answers += [Answer(status="draft") for _ in task.get("drafts") or ()]
         key = task.get("id"), json.dumps(task["data"], sort_keys=True)
         yield Item(row.file, row.line, key, dict(task["data"]), answers)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #48201247
+# %% ../../nbs/10_data.annotation_tools.ipynb #3803d77b
 _OWN = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "id", "agreement", "history")  # Columns of the tool
 
 
@@ -81,7 +85,7 @@ def _parsed(cell):
 
 def _is_empty(cell): return cell is None or cell == "" or cell == []
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #a0d28923
+# %% ../../nbs/10_data.annotation_tools.ipynb #ba4db4f2
 def _flat_values(cell):
     "Names and texts of a cell: (names or `None`, texts or `None`); both for a string."
     if isinstance(cell, str): return [cell], [cell]
@@ -92,7 +96,7 @@ def _flat_values(cell):
     if isinstance(cell, list) and all(isinstance(one, str) for one in cell): return None, cell
     return None, None
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #6460308d
+# %% ../../nbs/10_data.annotation_tools.ipynb #3c426256
 def _ordered_controls(rows):
     "The columns between `id` and `annotator`, where columns are in the order in which JSON-MIN writes them."
     controls = {}
@@ -103,7 +107,7 @@ def _ordered_controls(rows):
         controls.update(dict.fromkeys(names[first + 1:last]))
     return list(controls)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #d22e6cca
+# %% ../../nbs/10_data.annotation_tools.ipynb #e82a191e
 def _varied(rows, names):
     "Columns whose cells differ between the annotations of one task."
     first, varied = {}, set()
@@ -112,7 +116,7 @@ def _varied(rows, names):
         varied.update(name for name in names if row.values.get(name) != seen.get(name))
     return varied
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #57e48c1c
+# %% ../../nbs/10_data.annotation_tools.ipynb #d6add1a4
 def _filled_by_annotators(rows, names):
     "Columns that are empty wherever there is no annotation, and filled elsewhere."
     open_rows = [row for row in rows if _is_empty(row.values.get("annotation_id"))]
@@ -120,13 +124,13 @@ def _filled_by_annotators(rows, names):
     filled = {name for row in rows for name in names if not _is_empty(row.values.get(name))}
     return {name for name in filled if all(_is_empty(row.values.get(name)) for row in open_rows)}
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #b8343bbb
+# %% ../../nbs/10_data.annotation_tools.ipynb #09ec8468
 def _repeats(rows, name):
     "Does a column have the same few cells again and again?"
     cells = [row.values[name] for row in rows if not _is_empty(row.values.get(name))]
     return len({str(cell) for cell in cells}) <= len(cells) / 2
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #f0c6ee7c
+# %% ../../nbs/10_data.annotation_tools.ipynb #75f81d8c
 def flat_controls(
     rows: list[Row],  # One an annotation
     shown: Iterable[str] = (),  # Columns of what was shown: the text, the image
@@ -144,7 +148,7 @@ def flat_controls(
     if not names: what = "there is no column that annotators filled"
     raise data_error(what, rows[0].file, expected="data.labels_column to name it, or the export as JSON")
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #8e790d5b
+# %% ../../nbs/10_data.annotation_tools.ipynb #04d5b1f9
 def _flat_answer(values, controls):
     "The annotation of one row; `None` for a task without one."
     if _is_empty(values.get("annotation_id")): return None
@@ -157,7 +161,7 @@ def _flat_answer(values, controls):
     time = str(values.get("updated_at") or "")
     return Answer(str(values.get("annotator") or ""), "submitted", choices, texts, time)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #e3b2feb9
+# %% ../../nbs/10_data.annotation_tools.ipynb #455ba53f
 def read_flat_label_studio(
     rows: Iterable[Row],  # One an annotation
     notes: Counter,  # Counts what is not read: nothing here
@@ -175,7 +179,7 @@ def read_flat_label_studio(
         key = str(row.values.get("id")), json.dumps(cells, sort_keys=True, default=str)
         yield Item(row.file, row.line, key, cells, [answer] if answer else [])
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #1a040f39
+# %% ../../nbs/10_data.annotation_tools.ipynb #bd5c2cc3
 def _doccano_lists(values, names):
     "(annotator, labels) of each annotator of a row; the labels may be an empty list."
     if not isinstance(values.get("annotations"), list):
@@ -186,7 +190,7 @@ def _doccano_lists(values, names):
         by_user.setdefault(str(each.get("user", "")), []).append(names.get(label, label))
     return by_user.items()
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #7f11d30d
+# %% ../../nbs/10_data.annotation_tools.ipynb #affa124a
 def _doccano_answer(row, annotator, labels):
     "The labels of one annotator: names or captions, which look alike."
     if isinstance(labels, str): labels = [name for name in labels.split("#") if name]  # CSV joins them
@@ -197,7 +201,7 @@ def _doccano_answer(row, annotator, labels):
     labels = [str(label) for label in labels]
     return Answer(annotator, "submitted", {"label": Choice(tuple(dict.fromkeys(labels)))}, {"label": labels})
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #0087e4af
+# %% ../../nbs/10_data.annotation_tools.ipynb #7274ac4f
 _DOCCANO = ("id", "label", "labels", "annotations", "annotation_approver", "Comments", "comments", "meta")  # Columns of the tool
 
 
@@ -219,7 +223,7 @@ def read_doccano(
         key = str(row.values.get("id")), cells.get("text", cells.get("image"))
         yield Item(row.file, row.line, key, cells, answers)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #d6c77a70
+# %% ../../nbs/10_data.annotation_tools.ipynb #c37dba94
 def _prodigy_choices(row, accepted):
     "The choice of a row of Prodigy, by control."
     if isinstance(row.get("options"), list):
@@ -230,7 +234,7 @@ def _prodigy_choices(row, accepted):
     if isinstance(row.get("label"), str): return {"label": Choice((row["label"],) if accepted else (), (row["label"],))}
     return {}
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #2dffefdb
+# %% ../../nbs/10_data.annotation_tools.ipynb #a0d1d459
 _FIELDS = ("caption", "user_input", "transcript")  # Where text input is written; `field_id` may name another
 _PRODIGY = ("options", "accept", "answer", "config", "label", "score", "priority", "spans", "tokens", "html", "field_id", *_FIELDS)
 
@@ -247,7 +251,7 @@ def _prodigy_answer(row, notes):
     texts = {name: [row[name]] for name in fields if isinstance(row.get(name), str) and row[name].strip()}
     return Answer(person, "submitted", _prodigy_choices(row, answer == "accept"), texts, time)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #a6823002
+# %% ../../nbs/10_data.annotation_tools.ipynb #dc4310f6
 def read_prodigy(
     rows: Iterable[Row],  # Answers
     notes: Counter,  # Counts what is not read
@@ -262,7 +266,7 @@ def read_prodigy(
         key = shown if shown is not None else values.get("_input_hash")
         yield Item(row.file, row.line, key, cells, [_prodigy_answer(values, notes)])
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #87757764
+# %% ../../nbs/10_data.annotation_tools.ipynb #f9bc3f29
 def _argilla_value(answer_values, question, value, notes):
     "Put the value of one response where it belongs; `answer_values` are choices and texts by control."
     choices, texts = answer_values
@@ -273,7 +277,7 @@ def _argilla_value(answer_values, question, value, notes):
     else:
         notes[f"responses to {question!r}, which are no labels"] += 1
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #59d66ce7
+# %% ../../nbs/10_data.annotation_tools.ipynb #6e25b221
 _STATUS = {"submitted": "submitted", "draft": "draft", "discarded": "rejected"}
 
 
@@ -286,7 +290,7 @@ def _argilla_answers(responses, notes):
         _argilla_value((answer.choices, answer.texts), question, value, notes)
     return list(people.values())
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #6dc901a9
+# %% ../../nbs/10_data.annotation_tools.ipynb #68d5be4a
 def _flat_responses(values):
     "(question, user, value, status) of the columns that `to_datasets` writes."
     for column in values:
@@ -298,14 +302,14 @@ def _flat_responses(values):
             user = users[i] if users is not None else i
             yield column.removesuffix(".responses"), user, value, status[i] if status is not None else None
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #59a97570
+# %% ../../nbs/10_data.annotation_tools.ipynb #b9f27b16
 def _nested_responses(record):
     "(question, user, value, status) of a record of `to_json`."
     without = None if record.get("status") in (None, "completed") else "draft"
     for question, responses in (record.get("responses") or {}).items():
         for each in responses: yield question, each.get("user_id", ""), each.get("value"), each.get("status") or without
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #cee87e09
+# %% ../../nbs/10_data.annotation_tools.ipynb #382571c9
 def read_argilla(
     rows: Iterable[Row],  # Records
     notes: Counter,  # Counts what is not read
@@ -322,7 +326,7 @@ def read_argilla(
             responses = _flat_responses(values)
         yield Item(row.file, row.line, str(values.get("id")), cells, _argilla_answers(responses, notes))
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #95d2ac49
+# %% ../../nbs/10_data.annotation_tools.ipynb #b610f3fd
 def _is_label_studio(values):
     annotations = values.get("annotations", values.get("completions"))
     return isinstance(annotations, list) and isinstance(values.get("data"), dict)
@@ -346,7 +350,7 @@ def _is_argilla(values):
     if isinstance(values.get("fields"), dict) and isinstance(values.get("responses"), dict): return True
     return any(name.endswith(".responses") and f"{name}.status" in values for name in values)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #d7e2bcc0
+# %% ../../nbs/10_data.annotation_tools.ipynb #f6b5c8dd
 class Tool(NamedTuple):
     "A form of export."
 
@@ -357,13 +361,13 @@ class Tool(NamedTuple):
 
 
 TOOLS = (
-    Tool("Label Studio", _is_label_studio, read_label_studio),
+    Tool("Label Studio", _is_label_studio, read_label_studio, ("targets",)),
     Tool("Label Studio", _is_flat_label_studio, read_flat_label_studio, ("shown", "control")),
     Tool("Prodigy", _is_prodigy, read_prodigy),
     Tool("Argilla", _is_argilla, read_argilla),
     Tool("doccano", _is_doccano, read_doccano, ("names",)))
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #82027430
+# %% ../../nbs/10_data.annotation_tools.ipynb #b8191b56
 def recognise_tool(
     values,  # The first row of a file, or first element of a JSON array
 ) -> Tool | None:  # `None` for data of another origin
@@ -371,13 +375,13 @@ def recognise_tool(
     if not isinstance(values, dict): return None
     return next((tool for tool in TOOLS if tool.fits(values)), None)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #d004b44d
+# %% ../../nbs/10_data.annotation_tools.ipynb #9cc69251
 def _are_sentences(strings):
     "Do most strings differ, and are they as long as sentences?"
     words = statistics.median(len(one.split()) for one in strings)
     return words >= 4 and len({*strings}) > len(strings) / 2
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #28606511
+# %% ../../nbs/10_data.annotation_tools.ipynb #184e25d7
 def without_sentences(
     items: list[Item],
 ) -> list[Item]:
