@@ -329,24 +329,30 @@ def predict_stream(
     option("run", metavar="MODEL", help="a run, a model folder, or a hub id"),
     option("inputs", nargs="*", metavar="TEXT", help="texts to label (none: --input, or a pipe, one text a line); "
            "for a captioner images and folders of them"),
-    option("--input", metavar="F", help="a .txt file, or .jsonl .csv .tsv .parquet with a text or image column"),
+    option("--input", metavar="F", help="a .txt file, or .jsonl .csv .tsv .parquet .json with a text or image column"),
     option("--text-column", default="text", metavar="C", help="the text column of --input (default: text)"),
     option("--image-column", metavar="C", help="the image column of --input, for a model that reads images"),
     option("--keep-columns", metavar="A,B", help="columns of --input to return with the answers, such as an id"),
     option("--image", metavar="F", action="append", help="an image; the first belongs to the first TEXT, and so on"),
     option("--predict.windows", "--windows", dest="windows", metavar="max|mean",
            help="read long texts in windows and combine their scores (default: long texts are truncated)"),
+    option("--for", dest="tool", metavar="TOOL",
+           help="write tasks with predictions for label-studio, doccano or prodigy, instead of JSON Lines"),
     option("--output", metavar="F", help="write there instead of to standard output"))
 def run_predict(options):
     "Print or write one answer for each input."
     from cockatoo.core.files import write_atomic
-    from cockatoo.export.core import predictor_class
+    from cockatoo.export.annotations import task_lines
+    from cockatoo.export.core import kept_columns, predictor_class
     from cockatoo.models.checkpoints import model_folder
     if options.output: check_output(Path(options.output), options.input)
     options.run = model_folder(options.run)
     predictor = predictor_class(options.run)
     answers = report_errors(predict_stream(options, predictor), predictor.reads)
     lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+    if options.tool:
+        kept = kept_columns(options.keep_columns, options.input)
+        lines = task_lines(answers, options.tool, predictor, options.run, options.output, kept, options.input)
     if options.output: write_atomic(options.output, "".join(lines))
     else: sys.stdout.writelines(lines)
 

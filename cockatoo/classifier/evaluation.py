@@ -155,9 +155,11 @@ def known_texts(
     run: Run,  # A finished classifier run
 ) -> set:  # Digests; empty if the run's data cannot be read any more
     "The texts that a run was trained or tuned on, as far as its splits are still the same."
+    recorded = run.data.get("fingerprints") or {}
+    if not recorded: return set()  # A model that no run here made
     try: own = load_data(run.config.data, splits=("train", "validation"))
     except CockatooError: return set()
-    recorded, found = run.data["fingerprints"], own.report["fingerprints"]
+    found = own.report["fingerprints"]
     same = [rows for split, rows in own.splits.items() if found[split] == recorded.get(split)]
     return {text_digest(text) for rows in same for text in rows["text"]} - {text_digest("")}
 

@@ -17,11 +17,11 @@ from .loading import reload_any
 from .single_label import is_single_label, one_against_rest, thresholds_of
 from .thresholds import Thresholds, apply_thresholds, probabilities
 from ..core.errors import ConfigError, DataError, unknown
-from ..data.images import image_fault, image_reference
+from ..data.images import image_fault, image_reference, with_bits
 from ..data.tokens import token_rows
 from ..export.core import PredictRequest, check_kept_columns, chunked
 from ..export.texts import answer_rows, check_text, check_texts, request_rows
-from ..models.checkpoints import model_folder
+from ..models.checkpoints import image_bits, model_folder
 from ..models.core import position_limit
 from ..training.callbacks import print_note
 
@@ -172,6 +172,11 @@ def _mean_of_windows(scores, starts):
 
 WINDOWS = {"max": np.maximum.reduceat, "mean": _mean_of_windows}
 
+
+def _check_windows(way):
+    "Raise `ConfigError` for an unknown way to join windows."
+    if way not in (None, *WINDOWS): raise ConfigError(unknown("way to join windows", way, WINDOWS))
+
 # %% ../../nbs/51_classifier.predict.ipynb #41f4d08c
 @patch
 def scores(
@@ -183,11 +188,11 @@ def scores(
     progress=None,  # Called with `(rows done, rows in all)`
 ) -> np.ndarray:  # `(texts, labels)` float64, between 0 and 1
     "The score of each label; raises `DataError` for an input that is not usable."
-    if windows not in (None, *WINDOWS):
-        raise ConfigError(unknown("way to join windows", windows, WINDOWS))
+    _check_windows(windows)
     if images is not None and self.processor is self.tokenizer:
         raise ConfigError("images: this model reads texts only")
     rows, images = _checked_inputs(texts, images)
+    if images is not None: images = [with_bits(image, image_bits(self.model)) for image in images]
     if not rows: return np.zeros((0, len(self.labels)))
     owners = np.arange(len(rows))
     if windows: rows, owners = text_windows(self.tokenizer, rows, self.max_length)
@@ -243,6 +248,7 @@ def stream(
     request: PredictRequest,  # The inputs
 ) -> Iterator:  # `text labels scores`, or `text error`, of each input, with the kept columns
     "Predict a thousand inputs at a time; the first thousand are read before the model is loaded."
+    _check_windows(request.windows)
     check_kept_columns(request.keep_columns, cls.answer_fields)
     chunks = chunked(request_rows(request))
     predictor, with_images = cls.load(folder), bool(request.images or request.image_column)

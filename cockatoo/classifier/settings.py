@@ -49,10 +49,10 @@ def _label_conflict(data):
     named = data.labels or data.label_columns
     for label in data.active_labels or () if named else ():
         if label not in named: return f"data.active_labels: {unknown('label', label, named)}"
-    for field in "labels", "label_columns", "active_labels":
-        names = getattr(data, field) or ()
+    for key in "labels", "label_columns", "active_labels":
+        names = getattr(data, key) or ()
         twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-        if twice is not None: return f"data.{field}: {twice!r} is there twice"
+        if twice is not None: return f"data.{key}: {twice!r} is there twice"
 
 
 def conflict(
@@ -62,12 +62,14 @@ def conflict(
 ) -> str | None:  # One line; `None` if everything can work together
     "The first thing in the settings of a classifier that cannot work together."
     loss, thresholds = sections["loss"], sections["thresholds"]
-    for field in "pos_weight", "class_weights":
-        value = getattr(loss, field)
-        if value == "none" or field in losses()[loss.name].settings: continue
-        able = " or ".join(name for name, each in losses().items() if field in each.settings)
-        return f"loss.{field} = {value}: the loss {loss.name} cannot use it; expected none, or loss.name={able}"
+    for key in "pos_weight", "class_weights":
+        value = getattr(loss, key)
+        if value == "none" or key in losses()[loss.name].settings: continue
+        able = " or ".join(name for name, each in losses().items() if key in each.settings)
+        return f"loss.{key} = {value}: the loss {loss.name} cannot use it; expected none, or loss.name={able}"
     if thresholds.method == "fixed" and thresholds.min_precision:
         return (f"thresholds.min_precision = {thresholds.min_precision}: a fixed threshold has none; "
                 "expected thresholds.method=f1")
+    if sections["data"].near_duplicates and sections["data"].dedupe == "none":
+        return "data.near_duplicates = true: needs a policy in data.dedupe, which is none"
     return _label_conflict(sections["data"])

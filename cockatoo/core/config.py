@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from .errors import ConfigError, nearest, unknown
 from .names import find_reference_names, old_names
-from .registry import ModelType, family_of, import_target, spec
+from .registry import ModelType, family_of, spec
 from .settings import sections
 
 # %% ../../nbs/00_core.config.ipynb #a0a31dc7
@@ -226,7 +226,7 @@ def conflict(
     size: str,  # One of its sizes
     validated: dict,  # `{section: Settings}`
 ) -> str | None:  # One line; `None` if everything can work together
-    "The first thing in shared sections that cannot work together."
+    "The first thing that cannot work together, in shared sections and in those of the family."
     data, training, model = validated["data"], validated["training"], validated["model"]
     if data.validation_fraction + data.test_fraction >= 1:
         return (f"data.validation_fraction = {data.validation_fraction} and data.test_fraction = {data.test_fraction}: "
@@ -239,7 +239,7 @@ def conflict(
     metric, known = training.metric_for_best_model, family.metrics
     if known and metric not in known and training.eval_strategy != "no":
         return unknown("training.metric_for_best_model", metric, known)
-    own = import_target(family.conflict)(spec, size, validated) if family.conflict else None
+    own = family.slot("conflict")(spec, size, validated) if family.conflict else None
     return own or _model_conflict(spec, size, model) or _beyond_limits(spec, size, model)
 
 # %% ../../nbs/00_core.config.ipynb #cb78c0ac

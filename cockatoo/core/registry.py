@@ -223,6 +223,8 @@ class Loaded(NamedTuple):
 
 # %% ../../nbs/00_registry.ipynb #7240cbad
 SLOTS = {  # Slot -> the names of its parameters, and what it gives
+    "conflict": "(spec, size, sections) -> a line on settings of the family that cannot work together, or `None`",
+    "estimate": "(spec, settings, size, hardware) -> Estimate of the memory in training; empty: from the encoder's numbers",
     "load_data": "(config, splits=None) -> data with `splits`, `report`, `save_set_aside(folder)`",
     "check_data": "(config) -> (report, data)",
     "report": "(report) -> the report of `check_data` again, from its JSON: shows itself, has `html` and `findings`",
@@ -235,7 +237,6 @@ SLOTS = {  # Slot -> the names of its parameters, and what it gives
     "results_table": "(metrics) -> the main metrics of each split as a table for a terminal",
     "predictor": "class: `load(folder, **options)`, `reads`, `predict(...)`, `stream(folder, request)`",
     "exporter": "(folder, settings) -> graphs and parity inputs",
-    "conflict": "(spec, size, sections) -> what cannot work together, one line, or None; asked before data are read",
     "card": "(run) -> the model card, Markdown with YAML front matter",
     "view": "class: `results(folder, metrics)` -> HTML, `inputs`, `answer(predictor)` -> HTML"}
 
@@ -258,6 +259,8 @@ class Family:
     image_sources: tuple = ()  # Those of `sources` that a type must read images for
     lower_is_better: tuple = ()  # Metrics of which less is better, beside those whose names end in `loss`
     missing: str | None = None  # What is not built yet, in words
+    conflict: str | None = None
+    estimate: str | None = None
     load_data: str | None = None
     check_data: str | None = None
     report: str | None = None
@@ -270,7 +273,6 @@ class Family:
     results_table: str | None = None
     predictor: str | None = None
     exporter: str | None = None
-    conflict: str | None = None
     card: str | None = None
     view: str | None = None
 

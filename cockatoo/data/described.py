@@ -226,10 +226,11 @@ def _all_parts(source, opener):
     if source.file: return _file_parts(source.file, source, opener), []
     if source.path:
         opened = opener.open_place(source.path, source, source.name)
-    elif source.folder and source.split is None:
-        opened = _folder_source(source, opener)
     else:
-        return _matching_parts(source, opener), []
+        named = source.glob or source.split is not None  # files that match, whatever their names
+        found = _matching_parts(source, opener) if named else []
+        if source.glob or found: return found, []
+        opened = _folder_source(source, opener)
     if opened.notes is not opener.notes: opener.notes.update(opened.notes)
     return [(Path(part.file).stem, part) for part in opened.parts], list(opened.unused)
 

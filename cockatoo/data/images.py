@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ADDRESS', 'MAX_BYTES', 'FORMATS', 'SUFFIXES', 'HEIC_SUFFIXES', 'MAX_PIXELS', 'NOT_READ', 'upright_rgb', 'StoredBytes',
-           'image_reference', 'format_of_name', 'image_format', 'ImageFacts', 'image_digest', 'inspect_image',
-           'with_bits', 'DeepImages', 'image_fault', 'ImageChecks', 'read_image', 'open_image']
+           'image_reference', 'format_of_name', 'image_format', 'file_format', 'ImageFacts', 'image_digest',
+           'inspect_image', 'with_bits', 'DeepImages', 'image_fault', 'ImageChecks', 'read_image', 'open_image']
 
 # %% ../../nbs/10_data.images.ipynb #6e9caa1d
 import hashlib
@@ -64,6 +64,15 @@ def _png_bytes(image, bits=16):
         raise data_error(f"the picture cannot be read ({type(error).__name__})") from None
     return file.getvalue()
 
+
+def _tiff_bytes(image):
+    "A Pillow image of more than 8 bits a pixel with all of them, as the bytes of a TIFF file."
+    file = io.BytesIO()
+    try: _without_exif_turn(image).save(file, "TIFF")
+    except Exception as error:
+        raise data_error(f"the picture cannot be read ({type(error).__name__})") from None
+    return file.getvalue()
+
 # %% ../../nbs/10_data.images.ipynb #e7be5a2f
 def _path_reference(path, folder):
     "The record of a path or an address."
@@ -108,7 +117,7 @@ def image_reference(
     if isinstance(cell, StoredBytes): return {"path": name, "bytes": cell.read()}
     if isinstance(cell, (bytes, bytearray, memoryview)): return {"path": name, "bytes": bytes(cell)}
     if isinstance(cell, (str, Path)): return _path_reference(cell, folder)
-    if hasattr(cell, "getexif"): return {"path": None, "bytes": _png_bytes(cell)}
+    if hasattr(cell, "getexif"): return {"path": None, "bytes": _tiff_bytes(cell) if cell.mode.startswith("I") else _png_bytes(cell)}
     expected = "a path, bytes, {path, bytes}, or nothing"
     raise data_error(f"{show(cell)} is no picture", expected=expected)
 
@@ -176,6 +185,16 @@ def image_format(
     beginning = data[:200].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     is_svg = beginning.startswith(b"<svg") or beginning.startswith(b"<?xml") and b"<svg" in data[:2000].lower()
     return "SVG" if is_svg else None
+
+# %% ../../nbs/10_data.images.ipynb #2e16ba32
+def file_format(
+    file: Path,  # A file that exists
+) -> str | None:  # As `format_of_name`
+    "Tell by its name whether a file is an image, and by its first bytes if the name has no ending."
+    if file.suffix: return format_of_name(file.name)
+    try:
+        with open(file, "rb") as opened: return image_format(opened.read(200))
+    except OSError: return None
 
 # %% ../../nbs/10_data.images.ipynb #8864160c
 def _file_bytes(path):
@@ -406,9 +425,14 @@ class ImageChecks:
 # %% ../../nbs/10_data.images.ipynb #66e8b1f5
 def read_image(
     reference: dict,  # From `image_reference`
+    deep: DeepImages | None = None,  # Counts it, if it has 16 bits a channel
 ):  # (a Pillow image in RGB, upright; `None`), or (`None`, why it cannot be used)
     "The image, ready for a model, or a reason that can be counted."
-    try: return upright_rgb(_decoded(_image_bytes(reference))), None
+    try:
+        image = _decoded(_image_bytes(reference))
+        values = _value_range(image)
+        if deep and values: deep.add(ImageFacts(None, None, 0, 0, 0, *values))
+        return upright_rgb(image), None
     except _UnusableImage as error: return None, str(error)
     except Exception: return None, "damaged or cut off"
 

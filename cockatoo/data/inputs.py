@@ -10,9 +10,10 @@ import codecs
 from collections.abc import Iterator
 
 from ..core.errors import DataError
+from .annotations import input_rows
 from .core import data_error, text_fault
 from .images import image_reference
-from .reading import byte_lines, find_path, read_rows
+from .reading import byte_lines, find_path
 
 # %% ../../nbs/10_data.inputs.ipynb #b9f89fdf
 def text_lines(
@@ -50,7 +51,7 @@ def _input(row, column, image_column, keep, folder):
 
 # %% ../../nbs/10_data.inputs.ipynb #fbaf44fe
 def read_texts(
-    file: str,  # .txt, or .jsonl .csv .tsv .parquet with a text column
+    file: str,  # .txt, or .jsonl .csv .tsv .parquet .json with a text column; or tasks of an annotation tool
     column: str = "text",  # The column that holds the text
     image_column: str | None = None,  # The column that holds an image, or its path beside the file
     keep: list = (),  # Other columns that must exist
@@ -65,7 +66,7 @@ def read_texts(
             for text, fault in text_lines(stream, path.name): yield text, None, fault, {}
         return
     wanted = {image_column or column, *keep}
-    for row in read_rows(path):
+    for row in input_rows(path):
         if not row.fault: _check_columns(row, wanted)
         wanted = wanted - set(row.values)
         yield _input(row, column, image_column, keep, path.parent)

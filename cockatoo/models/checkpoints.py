@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['OFFLINE', 'IDENTITY', 'OfflineCopy', 'check_files', 'offline_copy', 'nearest_folder', 'local_checkpoint',
            'find_checkpoint', 'loading', 'model_folder', 'check_loaded', 'forget_calls', 'save', 'write_identity',
-           'read_json_file', 'read_identity', 'read_config', 'family_of_folder', 'type_of_folder']
+           'read_json_file', 'read_identity', 'image_bits', 'read_config', 'family_of_folder', 'type_of_folder']
 
 # %% ../../nbs/20_models.checkpoints.ipynb #274b4763
 import contextlib
@@ -304,8 +304,9 @@ def write_identity(
     folder: str | Path,  # A model folder
     config,  # Resolved settings of the run
 ) -> None:
-    "Write `cockatoo.json`: model type, size and version of the package."
+    "Write `cockatoo.json`: model type, size, version of the package, and how 16-bit images are read."
     made_by = {"type": str(config.model_type), "size": config.size}
+    if config.data.image_bits != 16: made_by["image_bits"] = config.data.image_bits
     write_json(Path(folder)/IDENTITY, {**made_by, "version": cockatoo.__version__})
 
 # %% ../../nbs/20_models.checkpoints.ipynb #0edc200e
@@ -329,6 +330,14 @@ def read_identity(
 ) -> dict | None:  # `type`, `size` and `version`; `None` where the folder has no `cockatoo.json`
     "What a model folder records about the run that made it."
     return read_json_file(Path(folder)/IDENTITY)
+
+# %% ../../nbs/20_models.checkpoints.ipynb #e7cddfb4
+def image_bits(
+    model,  # From `from_pretrained` with a folder
+) -> int:  # 16 where its folder records nothing
+    "`data.image_bits` of the run that made a model: its images have to be read as in the training."
+    folder = getattr(getattr(model, "config", None), "_name_or_path", "")
+    return (read_identity(folder) or {}).get("image_bits", 16) if folder else 16
 
 # %% ../../nbs/20_models.checkpoints.ipynb #6366e061
 def read_config(
