@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['MOST_NAMES', 'column_findings']
 
-# %% ../../nbs/11_classifier.column_findings.ipynb #5818f9c9
+# %% ../../nbs/11_classifier.column_findings.ipynb #6a01d0cc
 from ..core.errors import nearest
 from ..data.findings import count_of, finding, first_few
 
-# %% ../../nbs/11_classifier.column_findings.ipynb #5dad3308
+# %% ../../nbs/11_classifier.column_findings.ipynb #e6f15ab3
 def _left_out(report):
     "Columns that are neither text nor label."
     columns = report.get("left_out") or {}
@@ -27,7 +27,7 @@ def _left_out(report):
         "Their names say that they are no labels, or `data.label_columns` does not have them.",
         "Name a column in `data.label_columns` if it is a label.")
 
-# %% ../../nbs/11_classifier.column_findings.ipynb #9fdb11e3
+# %% ../../nbs/11_classifier.column_findings.ipynb #6916906c
 def _differences(report):
     "Label columns that a file lacks."
     missing = {}
@@ -47,7 +47,7 @@ def _differences(report):
             "The label is unknown there: no threshold can be tuned and no score computed.",
             "Add the column, with an empty cell where nobody has annotated a row.")
 
-# %% ../../nbs/11_classifier.column_findings.ipynb #0ee6417f
+# %% ../../nbs/11_classifier.column_findings.ipynb #73e30731
 MOST_NAMES = 300  # labels among which misspellings are searched for; the time grows with the square
 
 
@@ -64,14 +64,14 @@ def _near_names(report):
     if len(counts) > MOST_NAMES: return
     frequent = {name: count["positive"] for name, count in counts.items() if count["positive"] >= 10}
     for name, count in counts.items():
-        meant = nearest(name, frequent) if 0 < count["positive"] < 10 else None
+        meant = nearest(name, frequent) if count["positive"] < 10 else None
         if not meant or frequent[meant] < 10 * count["positive"] or not _is_misspelt(name, meant): continue
         yield finding(
             "misspelt", "warning", count["positive"],
-            f"the label {name!r} ({count_of(count['positive'], 'row')}) may be a misspelling of {meant!r} ({frequent[meant]:,} rows)",
+            f"the label {name!r} ({count_of(count['positive'], 'training row')}) may be a misspelling of {meant!r} ({frequent[meant]:,} training rows)",
             "A misspelt name is a label of its own.", "Correct it in the files if it is one.")
 
-# %% ../../nbs/11_classifier.column_findings.ipynb #200766dd
+# %% ../../nbs/11_classifier.column_findings.ipynb #12233bd8
 def _is_misspelt(name, meant):
     "Do two names differ by one letter, or by two neighbours that are swapped? Numbers at the end are no misspelling."
     if min(len(name), len(meant)) < 4 or name[-1:].isdigit() or meant[-1:].isdigit(): return False
@@ -82,7 +82,7 @@ def _is_misspelt(name, meant):
     swapped = rest_short[1:2] + rest_short[:1] + rest_short[2:]
     return rest_long in (swapped, rest_long[:1] + rest_short[1:])
 
-# %% ../../nbs/11_classifier.column_findings.ipynb #386b455f
+# %% ../../nbs/11_classifier.column_findings.ipynb #5711157b
 def _half_scores(report):
     "Scores of exactly 0.5."
     counts = report.get("half_scores") or {}
@@ -95,13 +95,13 @@ def _half_scores(report):
         + first_few(f"{name} ({count:,})" for name, count in counts.items()),
         "They are neither yes nor no.", "`data.half_scores` says what they mean: unknown, positive or negative.")
 
-# %% ../../nbs/11_classifier.column_findings.ipynb #36860291
+# %% ../../nbs/11_classifier.column_findings.ipynb #8b75a625
 def _notes(report):
     "What was seen in the cells, and not said in the settings."
     for note in report.get("notes") or ():
         yield finding("layout", "note", 1, note, "It was seen in the cells.")
 
-# %% ../../nbs/11_classifier.column_findings.ipynb #811c010e
+# %% ../../nbs/11_classifier.column_findings.ipynb #2e7ae188
 def column_findings(
     report: dict,  # left_out, differences, near_equal, half_scores, notes, splits; what is absent is skipped
 ) -> list[dict]:  # Findings

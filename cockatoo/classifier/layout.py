@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SAMPLE', 'SAMPLE_WITH_IMAGES', 'cell_form', 'candidates', 'ColumnSample', 'Layout', 'find_layout']
 
-# %% ../../nbs/11_classifier.layout.ipynb #2c8f34f3
+# %% ../../nbs/11_classifier.layout.ipynb #ac022f78
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from .columns import is_metadata
-from .labels import AnnotatedRow, label_value
+from .labels import CLASS_COLUMNS, AnnotatedRow, label_value
 from ..data.cells import ClassNumber, parse_list, parse_number
 from ..data.core import data_error
 from ..data.findings import first_few
 from ..data.sources import Part
 
-# %% ../../nbs/11_classifier.layout.ipynb #14a16be9
+# %% ../../nbs/11_classifier.layout.ipynb #5004a698
 def cell_form(
     cell,  # Of a column that may be a label
 ) -> str:  # empty, list, score (0 to 1), class, number, name or other
@@ -40,7 +40,7 @@ def cell_form(
         return "name" if isinstance(cell, str) else "other"
     return "number" if number >= 0 and number == number // 1 else "other"  # 2, not 2.5, -1 or NaN
 
-# %% ../../nbs/11_classifier.layout.ipynb #95cc871a
+# %% ../../nbs/11_classifier.layout.ipynb #72155c1f
 def candidates(
     values: Iterable[str],  # Names of columns
     settings,  # The `data` section of a configuration
@@ -49,7 +49,7 @@ def candidates(
     known = {settings.text_column, settings.image_column, settings.group_column, *(settings.ignore_columns or ())}
     return [name for name in values if name not in known and not is_metadata(name)]
 
-# %% ../../nbs/11_classifier.layout.ipynb #2f137852
+# %% ../../nbs/11_classifier.layout.ipynb #e4ed4fc7
 SAMPLE = 10_000  # rows of each part that are looked at; the images of a row may be large
 SAMPLE_WITH_IMAGES = 500
 
@@ -74,7 +74,7 @@ class ColumnSample:
         "The share of the cells that have one of these forms."
         return sum(self.forms[form] for form in forms) / max(self.forms.total(), 1)
 
-# %% ../../nbs/11_classifier.layout.ipynb #39c455c1
+# %% ../../nbs/11_classifier.layout.ipynb #d34038de
 def _check_repeats(sample, file):
     "Raise `DataError` if a column of words is rather a text."
     cells, different = sample.names.total(), len(sample.names)
@@ -82,10 +82,7 @@ def _check_repeats(sample, file):
     raise data_error(f"{different:,} of {cells:,} cells are different, which is no column of labels", file, column=sample.column,
                      expected=f"data.labels_column={sample.column} if they are, or data.ignore_columns=[{sample.column}] and a label column")
 
-# %% ../../nbs/11_classifier.layout.ipynb #2f4de580
-_CLASS_COLUMNS = ("label", "labels", "class", "classes", "category", "categories", "target", "y")  # where a number is a class
-
-
+# %% ../../nbs/11_classifier.layout.ipynb #df171206
 def _reading(sample, file):
     "How a column is read: (does it hold names?, a sentence for the report or `None`)."
     column = sample.column
@@ -98,15 +95,15 @@ def _reading(sample, file):
         _check_repeats(sample, file)
         return True, (f"the column {column!r} holds one name a row ({first_few(sorted(sample.names))}); each name is a label, "
                       f"as with data.labels_column={column}")
-    if column.lower() in _CLASS_COLUMNS and sample.forms["number"] and sample.share("number", "score") == 1:
+    if column.lower() in CLASS_COLUMNS and sample.forms["number"] and sample.share("number", "score") == 1:
         _check_repeats(sample, file)
         return True, (f"the column {column!r} holds class numbers without names ({len(sample.names)} of them); each is a label, as with "
                       f"data.labels_column={column}; a YAML source with labels_column and names gives them names")
-    if len(sample.classes) == 2 and sample.share("score") == 1:
+    if column != "labels" and len(sample.classes) == 2 and sample.share("score") == 1:
         return False, f"1 in the column {column!r} means {sample.classes[1]!r}, 0 means {sample.classes[0]!r}"
     return False, None
 
-# %% ../../nbs/11_classifier.layout.ipynb #711ec2bc
+# %% ../../nbs/11_classifier.layout.ipynb #6feaaf5f
 class Layout(NamedTuple):
     "How the label columns of a source are read."
 
@@ -127,11 +124,12 @@ def find_layout(
         for row in islice(part.rows(), most):
             if isinstance(row, AnnotatedRow): return unchanged
             names = candidates(row.values, settings)
-            if len(names) > 1 or "labels" in names or any(name in known for name in names): return unchanged
+            if len(names) > 1 or any(name in known for name in names): return unchanged
             if not names: continue
             if sample is None: sample, file = ColumnSample(names[0]), row.file
             if names[0] != sample.column: return unchanged
             sample.add(row.values[names[0]])
+            if sample.column == "labels" and sample.forms["list"]: return unchanged  # as it should be
     if sample is None: return unchanged
     are_names, note = _reading(sample, file)
     if are_names: settings = settings.model_copy(update={"labels_column": sample.column})

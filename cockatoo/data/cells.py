@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['parse_number', 'ClassNumber', 'parse_list', 'near_equal']
 
-# %% ../../nbs/10_data.cells.ipynb #14a498cd
+# %% ../../nbs/10_data.cells.ipynb #0c0300cb
 import ast
 import json
 import math
@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 from .core import normalize_text
 
-# %% ../../nbs/10_data.cells.ipynb #df4a0d43
-_TRUTH = {"true": 1, "yes": 1, "false": 0, "no": 0}
+# %% ../../nbs/10_data.cells.ipynb #e6f4bb7c
+_TRUTH = {"true": 1, "yes": 1, "y": 1, "false": 0, "no": 0, "n": 0}
 
 
 def parse_number(
@@ -35,7 +35,7 @@ def parse_number(
     if abs(number) == math.inf: raise ValueError("a number, true or false, yes or no, or an empty cell for unknown")
     return float(number)
 
-# %% ../../nbs/10_data.cells.ipynb #441d4656
+# %% ../../nbs/10_data.cells.ipynb #76c5a7f4
 class ClassNumber(int):
     "The number of a class that has a name."
 
@@ -55,7 +55,7 @@ class ClassNumber(int):
         "The name of the class; `None` for a number that has none."
         return self.names[self] if 0 <= self < len(self.names) else None
 
-# %% ../../nbs/10_data.cells.ipynb #d22a0a80
+# %% ../../nbs/10_data.cells.ipynb #8d20a0a6
 _TEXT = r"""(?:'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")"""
 _ITEM = rf"(?:{_TEXT}|None|null|nan|NaN)"
 _ITEMS = re.compile(rf"[\[({{]\s*{_ITEM}(?:(?:\s*,\s*|\s+){_ITEM})*\s*(?:,\s*)?[\])}}]", re.S)
@@ -69,12 +69,12 @@ def _plain_text(text):
     call = _CALL.fullmatch(text)
     return (call[1].strip() or "[]") if call else text
 
-# %% ../../nbs/10_data.cells.ipynb #ea404e51
+# %% ../../nbs/10_data.cells.ipynb #c446c7ea
 def _items(text):
     "The names in a list, with or without commas between them; `None` for what is empty."
     return [ast.literal_eval(item) if item[0] in "'\"" else None for item in re.findall(_ITEM, text)]
 
-# %% ../../nbs/10_data.cells.ipynb #4eab6b42
+# %% ../../nbs/10_data.cells.ipynb #4fda0d91
 def _literal(text):
     "What a text means in JSON or in Python; `None` if it means nothing there."
     for read in (json.loads, ast.literal_eval):
@@ -84,14 +84,14 @@ def _literal(text):
             continue
     return None
 
-# %% ../../nbs/10_data.cells.ipynb #6594f1a2
+# %% ../../nbs/10_data.cells.ipynb #cc09f0e3
 def _check_readable(text):
     "Raise `ValueError` for a text that begins as a list of names and is none."
     if not re.match(r"""\[\s*['"]""", text) or "]" in text[:-1] and text[-1] != "]": return
     if "..." in text: raise ValueError("the whole list; NumPy has shortened it with dots when it was written")
     raise ValueError("a list that ends with ] and has each name in quotes")
 
-# %% ../../nbs/10_data.cells.ipynb #da5fa0e6
+# %% ../../nbs/10_data.cells.ipynb #43739f24
 def parse_list(
     cell,  # As read
 ):  # A list if the cell is a list, or one written as text; otherwise the cell
@@ -107,7 +107,7 @@ def parse_list(
     _check_readable(text)
     return cell
 
-# %% ../../nbs/10_data.cells.ipynb #9b189b0a
+# %% ../../nbs/10_data.cells.ipynb #232dd28c
 def near_equal(
     names: Iterable[str],  # Different names
 ) -> list[list[str]]:  # Groups of two or more, in the order of their first names
