@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['set_trainable', 'part_rates', 'prompt_ids', 'check_parts', 'load', 'reload', 'encode_images', 'with_encoded_images',
            'vision_digest', 'generate', 'save', 'hold_frozen', 'in_full_precision', 'save_adapters', 'load_adapters',
-           'build']
+           'training_captions', 'build']
 
 # %% ../../nbs/23_captioner.model.ipynb #9917c23c
 import contextlib
@@ -197,7 +197,7 @@ def _check_positions(prompt, limit, config):
             raise ConfigError(
                 f"{name} = {value}: the language model has {limit} positions, and an image takes {prompt}")
 
-# %% ../../nbs/23_captioner.model.ipynb #b38a8255
+# %% ../../nbs/23_captioner.model.ipynb #5aceb9d1
 def _described_parts(config):
     "Configurations of the vision encoder and of the decoder, checked."
     finished = _finished_captioner(config)
@@ -214,7 +214,7 @@ def _described_parts(config):
     check_decoder(text, folder, config.model.attention)
     return vision, text
 
-# %% ../../nbs/23_captioner.model.ipynb #83a7e6c0
+# %% ../../nbs/23_captioner.model.ipynb #56ddea44
 _FROZEN = "captioner.frozen_precision"
 
 
@@ -372,7 +372,7 @@ def save(
     "Write a stock LLaVA folder, with merged adapters, processor and generation settings."
     with merged(model): return save_folder(model, processor, folder)
 
-# %% ../../nbs/23_captioner.model.ipynb #d2c6b5c7
+# %% ../../nbs/23_captioner.model.ipynb #dcf64504
 def _to_projection(projector, inputs):
     "The output of a vision encoder in the precision of the projection."
     return tuple(each.to(projector.linear_1.weight.dtype) for each in inputs)
@@ -391,7 +391,7 @@ def hold_frozen(
     lower_precision(model.lm_head, "bf16")
     inner.multi_modal_projector.register_forward_pre_hook(_to_projection)
 
-# %% ../../nbs/23_captioner.model.ipynb #ed18d0db
+# %% ../../nbs/23_captioner.model.ipynb #d3c247a6
 @torch.no_grad()
 def in_full_precision(
     model,  # A captioner whose frozen parts may have been rounded
@@ -424,6 +424,14 @@ def load_adapters(
     "Load what was trained; if it does not fit, a `CheckpointError` is raised and nothing changes."
     return load_adapters_into(model, model.model.language_model, folder)
 
+# %% ../../nbs/23_captioner.model.ipynb #2cb6e2ff
+def training_captions(
+    data,  # `CaptionData` with a training split
+):  # Yields strings
+    "All captions of the training split."
+    for block in data.splits["train"].iter(1000):
+        for captions in block["captions"]: yield from captions
+
 # %% ../../nbs/23_captioner.model.ipynb #71fe12b4
 def build(
     config,  # A resolved configuration of a captioner
@@ -431,6 +439,4 @@ def build(
     notify: Callable = _log.warning,  # Called with one line on what is new in the model
 ) -> Loaded:  # Ready to be trained
     "The model of a configuration; size `tiny` learns its tokenizer from the training captions."
-    blocks = (block["captions"] for block in data.splits["train"].iter(1000))
-    texts = (caption for block in blocks for captions in block for caption in captions)
-    return load(config, texts, notify=notify)
+    return load(config, training_captions(data), notify=notify)
