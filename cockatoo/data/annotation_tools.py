@@ -6,7 +6,7 @@
 __all__ = ['TOOLS', 'read_label_studio', 'flat_controls', 'read_flat_label_studio', 'read_doccano', 'read_prodigy',
            'read_argilla', 'Tool', 'recognise_tool', 'without_sentences']
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #6e3398ca
+# %% ../../nbs/10_data.annotation_tools.ipynb #f25e5d17
 import json
 import statistics
 from collections import Counter
@@ -17,7 +17,13 @@ from .answers import Answer, Choice, Item
 from .core import data_error, show
 from .reading import Row
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #e63b2364
+# %% ../../nbs/10_data.annotation_tools.ipynb #4c9c78ff
+def _choice(names, offered=None):
+    "A choice of names, each once and without white space around it."
+    chosen = tuple(dict.fromkeys(str(name).strip() for name in names))
+    return Choice(chosen, None if offered is None else tuple(str(name).strip() for name in offered))
+
+# %% ../../nbs/10_data.annotation_tools.ipynb #169123bb
 _WHOLE = {  # Type of a result -> its names or texts, each a string
     "choices": lambda value: value["choices"],
     "taxonomy": lambda value: [" / ".join(map(str, path)) for path in value["taxonomy"]],
@@ -34,15 +40,15 @@ def _label_studio_values(results, notes):
             continue
         found = texts if kind == "textarea" else choices
         found.setdefault(result["from_name"], []).extend(map(str, _WHOLE[kind](value)))
-    return {control: Choice(tuple(dict.fromkeys(names))) for control, names in choices.items()}, texts
+    return {control: _choice(names) for control, names in choices.items()}, texts
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #4752759f
+# %% ../../nbs/10_data.annotation_tools.ipynb #6f997f24
 def _person(completed_by):
     "Who answered, as text: a number, or an object that has one."
     if isinstance(completed_by, dict): completed_by = completed_by.get("id", "")
     return "" if completed_by is None else str(completed_by)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #56c75bc8
+# %% ../../nbs/10_data.annotation_tools.ipynb #3414f184
 def _label_studio_answer(annotation, notes):
     "One annotation of a task."
     out = annotation.get("was_cancelled") or annotation.get("skipped")
@@ -52,7 +58,7 @@ def _label_studio_answer(annotation, notes):
         str(annotation.get("updated_at") or annotation.get("created_at") or ""),
         bool(annotation.get("ground_truth")))
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #16affc42
+# %% ../../nbs/10_data.annotation_tools.ipynb #2d4ee1f7
 def read_label_studio(
     rows: Iterable[Row],  # Tasks
     notes: Counter,  # Counts what is not read
@@ -70,7 +76,7 @@ def read_label_studio(
         key = task.get("id"), json.dumps(task["data"], sort_keys=True)
         yield Item(row.file, row.line, key, dict(task["data"]), answers)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #3803d77b
+# %% ../../nbs/10_data.annotation_tools.ipynb #42293b67
 _OWN = ("annotator", "annotation_id", "created_at", "updated_at", "lead_time", "id", "agreement", "history")  # Columns of the tool
 
 
@@ -85,7 +91,7 @@ def _parsed(cell):
 
 def _is_empty(cell): return cell is None or cell == "" or cell == []
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #ba4db4f2
+# %% ../../nbs/10_data.annotation_tools.ipynb #eb42fe9e
 def _flat_values(cell):
     "Names and texts of a cell: (names or `None`, texts or `None`); both for a string."
     if isinstance(cell, str): return [cell], [cell]
@@ -96,18 +102,18 @@ def _flat_values(cell):
     if isinstance(cell, list) and all(isinstance(one, str) for one in cell): return None, cell
     return None, None
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #3c426256
-def _ordered_controls(rows):
+# %% ../../nbs/10_data.annotation_tools.ipynb #64d4f958
+def _ordered_controls(rows, shown):
     "The columns between `id` and `annotator`, where columns are in the order in which JSON-MIN writes them."
     controls = {}
     for row in rows:
         names = list(row.values)
-        if names == sorted(names) or "id" not in names: return []
-        first, last = names.index("id"), names.index("annotator")
-        controls.update(dict.fromkeys(names[first + 1:last]))
-    return list(controls)
+        first = names.index("id") if "id" in names else 0
+        if names == sorted(names) or first == 0: return []
+        controls.update(dict.fromkeys(names[first + 1:names.index("annotator")]))
+    return [] if controls.keys() & {*shown} else list(controls)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #e82a191e
+# %% ../../nbs/10_data.annotation_tools.ipynb #75e20506
 def _varied(rows, names):
     "Columns whose cells differ between the annotations of one task."
     first, varied = {}, set()
@@ -116,7 +122,7 @@ def _varied(rows, names):
         varied.update(name for name in names if row.values.get(name) != seen.get(name))
     return varied
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #d6add1a4
+# %% ../../nbs/10_data.annotation_tools.ipynb #611aef66
 def _filled_by_annotators(rows, names):
     "Columns that are empty wherever there is no annotation, and filled elsewhere."
     open_rows = [row for row in rows if _is_empty(row.values.get("annotation_id"))]
@@ -124,19 +130,19 @@ def _filled_by_annotators(rows, names):
     filled = {name for row in rows for name in names if not _is_empty(row.values.get(name))}
     return {name for name in filled if all(_is_empty(row.values.get(name)) for row in open_rows)}
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #09ec8468
+# %% ../../nbs/10_data.annotation_tools.ipynb #bef941ce
 def _repeats(rows, name):
     "Does a column have the same few cells again and again?"
     cells = [row.values[name] for row in rows if not _is_empty(row.values.get(name))]
     return len({str(cell) for cell in cells}) <= len(cells) / 2
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #75f81d8c
+# %% ../../nbs/10_data.annotation_tools.ipynb #db097fef
 def flat_controls(
     rows: list[Row],  # One an annotation
     shown: Iterable[str] = (),  # Columns of what was shown: the text, the image
 ) -> list[str]:  # In the order of the columns
     "The columns that annotators filled; raises `DataError` where several could be it."
-    ordered = _ordered_controls(rows)
+    ordered = _ordered_controls(rows, shown)
     names = list(dict.fromkeys(name for row in rows for name in row.values if name not in (*_OWN, *shown)))
     marked = {name for row in rows for name in names if isinstance(row.values.get(name), dict)}
     found = marked | _filled_by_annotators(rows, names) | _varied(rows, names)
@@ -148,7 +154,7 @@ def flat_controls(
     if not names: what = "there is no column that annotators filled"
     raise data_error(what, rows[0].file, expected="data.labels_column to name it, or the export as JSON")
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #04d5b1f9
+# %% ../../nbs/10_data.annotation_tools.ipynb #9f27d1ff
 def _flat_answer(values, controls):
     "The annotation of one row; `None` for a task without one."
     if _is_empty(values.get("annotation_id")): return None
@@ -156,12 +162,12 @@ def _flat_answer(values, controls):
     for control in controls:
         if _is_empty(values.get(control)): continue
         names, written = _flat_values(values[control])
-        if names is not None: choices[control] = Choice(tuple(names))
+        if names is not None: choices[control] = _choice(names)
         if written is not None: texts[control] = written
     time = str(values.get("updated_at") or "")
     return Answer(str(values.get("annotator") or ""), "submitted", choices, texts, time)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #455ba53f
+# %% ../../nbs/10_data.annotation_tools.ipynb #8e196a85
 def read_flat_label_studio(
     rows: Iterable[Row],  # One an annotation
     notes: Counter,  # Counts what is not read: nothing here
@@ -179,18 +185,19 @@ def read_flat_label_studio(
         key = str(row.values.get("id")), json.dumps(cells, sort_keys=True, default=str)
         yield Item(row.file, row.line, key, cells, [answer] if answer else [])
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #bd5c2cc3
-def _doccano_lists(values, names):
+# %% ../../nbs/10_data.annotation_tools.ipynb #9770dd0a
+def _doccano_lists(values, names, notes):
     "(annotator, labels) of each annotator of a row; the labels may be an empty list."
     if not isinstance(values.get("annotations"), list):
         return [("", values.get("label", values.get("labels")))]
     by_user = {}
     for each in values["annotations"]:
         label = each.get("label", each.get("text"))
+        if isinstance(label, int) and label not in names: notes["names of label numbers (label_config.json beside the file has them)"] += 1
         by_user.setdefault(str(each.get("user", "")), []).append(names.get(label, label))
     return by_user.items()
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #affa124a
+# %% ../../nbs/10_data.annotation_tools.ipynb #9a54bdae
 def _doccano_answer(row, annotator, labels):
     "The labels of one annotator: names or captions, which look alike."
     if isinstance(labels, str): labels = [name for name in labels.split("#") if name]  # CSV joins them
@@ -199,15 +206,15 @@ def _doccano_answer(row, annotator, labels):
         raise data_error(f"{show(labels[0])} is a span of a text", row.file, row.line, "label",
                          expected="the export of a project for text classification or image captioning")
     labels = [str(label) for label in labels]
-    return Answer(annotator, "submitted", {"label": Choice(tuple(dict.fromkeys(labels)))}, {"label": labels})
+    return Answer(annotator, "submitted", {"label": _choice(labels)}, {"label": labels})
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #7274ac4f
+# %% ../../nbs/10_data.annotation_tools.ipynb #d186aeee
 _DOCCANO = ("id", "label", "labels", "annotations", "annotation_approver", "Comments", "comments", "meta")  # Columns of the tool
 
 
 def read_doccano(
     rows: Iterable[Row],  # Texts or images
-    notes: Counter,  # Counts what is not read: nothing here
+    notes: Counter,  # Counts what is not read
     annotator: str = "",  # Whose file it is; empty for all
     names: dict | None = None,  # Number of a label -> its name, for versions before 1.3
 ) -> Iterator[Item]:
@@ -218,23 +225,23 @@ def read_doccano(
         if "text" not in cells and "data" in cells: cells["text"] = cells.pop("data")
         if "filename" in cells: cells.setdefault("image", cells.pop("filename"))
         answers = []
-        for person, labels in _doccano_lists(row.values, names or {}):
+        for person, labels in _doccano_lists(row.values, names or {}, notes):
             answers.append(_doccano_answer(row, person or annotator, labels))
         key = str(row.values.get("id")), cells.get("text", cells.get("image"))
         yield Item(row.file, row.line, key, cells, answers)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #c37dba94
+# %% ../../nbs/10_data.annotation_tools.ipynb #37353b7b
 def _prodigy_choices(row, accepted):
     "The choice of a row of Prodigy, by control."
     if isinstance(row.get("options"), list):
         names = {each.get("id"): str(each["text"] if isinstance(each.get("id"), int) and "text" in each else each.get("id"))
                  for each in row["options"]}
         chosen = tuple(names.get(one, str(one)) for one in row.get("accept") or ())
-        return {"accept": Choice(chosen, tuple(names.values()))}
-    if isinstance(row.get("label"), str): return {"label": Choice((row["label"],) if accepted else (), (row["label"],))}
+        return {"accept": _choice(chosen, names.values())}
+    if isinstance(row.get("label"), str): return {"label": _choice([row["label"]] if accepted else [], [row["label"]])}
     return {}
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #a0d1d459
+# %% ../../nbs/10_data.annotation_tools.ipynb #1eee251e
 _FIELDS = ("caption", "user_input", "transcript")  # Where text input is written; `field_id` may name another
 _PRODIGY = ("options", "accept", "answer", "config", "label", "score", "priority", "spans", "tokens", "html", "field_id", *_FIELDS)
 
@@ -251,7 +258,7 @@ def _prodigy_answer(row, notes):
     texts = {name: [row[name]] for name in fields if isinstance(row.get(name), str) and row[name].strip()}
     return Answer(person, "submitted", _prodigy_choices(row, answer == "accept"), texts, time)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #dc4310f6
+# %% ../../nbs/10_data.annotation_tools.ipynb #ce9f97a4
 def read_prodigy(
     rows: Iterable[Row],  # Answers
     notes: Counter,  # Counts what is not read
@@ -266,18 +273,18 @@ def read_prodigy(
         key = shown if shown is not None else values.get("_input_hash")
         yield Item(row.file, row.line, key, cells, [_prodigy_answer(values, notes)])
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #f9bc3f29
+# %% ../../nbs/10_data.annotation_tools.ipynb #a5cb23b2
 def _argilla_value(answer_values, question, value, notes):
     "Put the value of one response where it belongs; `answer_values` are choices and texts by control."
     choices, texts = answer_values
     if isinstance(value, str):
-        choices[question], texts[question] = Choice((value,)), [value]
+        choices[question], texts[question] = _choice([value]), [value]
     elif isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value):
-        choices[question] = Choice(tuple(value))
+        choices[question] = _choice(value)
     else:
         notes[f"responses to {question!r}, which are no labels"] += 1
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #6e25b221
+# %% ../../nbs/10_data.annotation_tools.ipynb #497e7baf
 _STATUS = {"submitted": "submitted", "draft": "draft", "discarded": "rejected"}
 
 
@@ -290,7 +297,7 @@ def _argilla_answers(responses, notes):
         _argilla_value((answer.choices, answer.texts), question, value, notes)
     return list(people.values())
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #68d5be4a
+# %% ../../nbs/10_data.annotation_tools.ipynb #4d316838
 def _flat_responses(values):
     "(question, user, value, status) of the columns that `to_datasets` writes."
     for column in values:
@@ -302,14 +309,14 @@ def _flat_responses(values):
             user = users[i] if users is not None else i
             yield column.removesuffix(".responses"), user, value, status[i] if status is not None else None
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #b9f27b16
+# %% ../../nbs/10_data.annotation_tools.ipynb #c0d6e163
 def _nested_responses(record):
     "(question, user, value, status) of a record of `to_json`."
     without = None if record.get("status") in (None, "completed") else "draft"
     for question, responses in (record.get("responses") or {}).items():
         for each in responses: yield question, each.get("user_id", ""), each.get("value"), each.get("status") or without
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #382571c9
+# %% ../../nbs/10_data.annotation_tools.ipynb #07566d3e
 def read_argilla(
     rows: Iterable[Row],  # Records
     notes: Counter,  # Counts what is not read
@@ -326,10 +333,10 @@ def read_argilla(
             responses = _flat_responses(values)
         yield Item(row.file, row.line, str(values.get("id")), cells, _argilla_answers(responses, notes))
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #b610f3fd
+# %% ../../nbs/10_data.annotation_tools.ipynb #55393e3f
 def _is_label_studio(values):
-    annotations = values.get("annotations", values.get("completions"))
-    return isinstance(annotations, list) and isinstance(values.get("data"), dict)
+    if not isinstance(values.get("data"), dict): return False
+    return values.keys() == {"data"} or any(isinstance(values.get(name), list) for name in ("annotations", "completions", "predictions"))
 
 
 def _is_flat_label_studio(values): return {"annotator", "annotation_id", "lead_time"} <= values.keys()
@@ -337,12 +344,13 @@ def _is_flat_label_studio(values): return {"annotator", "annotation_id", "lead_t
 
 def _is_doccano(values):
     if "id" not in values or not values.keys() & {"text", "data", "filename"}: return False
-    if "annotation_approver" in values: return isinstance(values.get("annotations", values.get("labels")), list)
+    marked = values.keys() & {"annotation_approver", "Comments"}
+    if marked and any(isinstance(values.get(name), list) for name in ("annotations", "labels", "label")): return True
     return isinstance(values.get("label"), list) or {"label", "Comments"} <= values.keys()
 
 
 def _is_prodigy(values):
-    told = values.keys() & {"_task_hash", "_input_hash"} or {"options", "accept"} <= values.keys()
+    told = values.keys() & {"_task_hash", "_input_hash", "options"} or isinstance(values.get("label"), str)
     return values.get("answer") in ("accept", "reject", "ignore") and bool(told)
 
 
@@ -350,7 +358,7 @@ def _is_argilla(values):
     if isinstance(values.get("fields"), dict) and isinstance(values.get("responses"), dict): return True
     return any(name.endswith(".responses") and f"{name}.status" in values for name in values)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #f6b5c8dd
+# %% ../../nbs/10_data.annotation_tools.ipynb #4ff8f4c1
 class Tool(NamedTuple):
     "A form of export."
 
@@ -367,7 +375,7 @@ TOOLS = (
     Tool("Argilla", _is_argilla, read_argilla),
     Tool("doccano", _is_doccano, read_doccano, ("names",)))
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #b8191b56
+# %% ../../nbs/10_data.annotation_tools.ipynb #a22d386e
 def recognise_tool(
     values,  # The first row of a file, or first element of a JSON array
 ) -> Tool | None:  # `None` for data of another origin
@@ -375,13 +383,13 @@ def recognise_tool(
     if not isinstance(values, dict): return None
     return next((tool for tool in TOOLS if tool.fits(values)), None)
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #9cc69251
+# %% ../../nbs/10_data.annotation_tools.ipynb #ba4b874d
 def _are_sentences(strings):
     "Do most strings differ, and are they as long as sentences?"
     words = statistics.median(len(one.split()) for one in strings)
     return words >= 4 and len({*strings}) > len(strings) / 2
 
-# %% ../../nbs/10_data.annotation_tools.ipynb #184e25d7
+# %% ../../nbs/10_data.annotation_tools.ipynb #67c4ed7b
 def without_sentences(
     items: list[Item],
 ) -> list[Item]:

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SUFFIXES', 'TABLES', 'read_json', 'Member', 'export_members', 'Export', 'read_export', 'Merged', 'merge_export',
            'find_image', 'shown_column', 'is_text', 'is_image', 'AnnotationPart', 'plain_rows', 'open_annotations',
-           'input_rows', 'image_addresses']
+           'hub_export', 'input_rows', 'image_addresses']
 
-# %% ../../nbs/10_data.annotations.ipynb #b0aa89b2
+# %% ../../nbs/10_data.annotations.ipynb #b2e89f3e
 import base64
 import binascii
 import json
@@ -35,7 +35,7 @@ from .images import SUFFIXES as SUFFIXES_OF_IMAGES
 from .reading import READERS, Row, read_rows
 from .sources import SPLITS, Part, Source, dataset_rows, split_of_name
 
-# %% ../../nbs/10_data.annotations.ipynb #6d6043f8
+# %% ../../nbs/10_data.annotations.ipynb #75a36f85
 def read_json(
     path: Path,  # A `.json` file
 ) -> Iterator[Row]:  # One an element of the array; a file with one object has one row
@@ -48,13 +48,13 @@ def read_json(
         fault = None if isinstance(values, dict) else "not a JSON object"
         yield Row(path.name, line, values if isinstance(values, dict) else {}, fault)
 
-# %% ../../nbs/10_data.annotations.ipynb #ed0bafa3
+# %% ../../nbs/10_data.annotations.ipynb #f666d8b6
 SUFFIXES = (".json", *READERS)  # Of files that may be an export
 
 
 def _file_rows(path): return read_json(path) if path.suffix.lower() == ".json" else read_rows(path)
 
-# %% ../../nbs/10_data.annotations.ipynb #83ccc76c
+# %% ../../nbs/10_data.annotations.ipynb #4fdf9c02
 _BEGINNING = 1_000_000  # Characters in which the first element is looked for
 
 
@@ -67,7 +67,7 @@ def _first_element(path):
     except ValueError:
         return None
 
-# %% ../../nbs/10_data.annotations.ipynb #d0eddc1c
+# %% ../../nbs/10_data.annotations.ipynb #d607daa2
 class Member(NamedTuple):
     "One file of an export."
 
@@ -87,7 +87,7 @@ def _file_member(path):
     first = partial(_first_element, path) if path.suffix.lower() == ".json" else partial(_first_row, rows)
     return Member(path.name, rows, first)
 
-# %% ../../nbs/10_data.annotations.ipynb #27f18496
+# %% ../../nbs/10_data.annotations.ipynb #c0e54e3e
 def _zip_rows(path, name, first=False):
     "The rows of a member of an archive; with `first`, the first one as a dictionary."
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
@@ -103,7 +103,7 @@ def _zip_members(path):
     names = [name for name in names if Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith((".", "_"))]
     return [Member(Path(name).name, partial(_zip_rows, path, name), partial(_zip_rows, path, name, True)) for name in names]
 
-# %% ../../nbs/10_data.annotations.ipynb #a4d50cf7
+# %% ../../nbs/10_data.annotations.ipynb #76c14700
 def _dataset_members(path):
     "The splits of a folder of `save_to_disk`."
     import datasets
@@ -116,7 +116,7 @@ def _dataset_members(path):
         members.append(Member(name, rows, partial(_first_row, rows)))
     return members
 
-# %% ../../nbs/10_data.annotations.ipynb #cfcafb5f
+# %% ../../nbs/10_data.annotations.ipynb #ed84f628
 _LABEL_FILE = "label_config.json"  # Where doccano 1.0 to 1.2 writes the names of its labels
 
 
@@ -127,7 +127,7 @@ def _folder_members(path):
     files = [file for file in sorted(path.iterdir()) if file.is_file() and file.suffix.lower() in SUFFIXES]
     return [_file_member(file) for file in files if file.name != _LABEL_FILE and not file.name.startswith(".")]
 
-# %% ../../nbs/10_data.annotations.ipynb #86f648ab
+# %% ../../nbs/10_data.annotations.ipynb #df6b9884
 def export_members(
     path: Path,  # A file or folder
 ) -> tuple[Tool | None, list[Member]]:  # The tool, `None` if this is no export; and its files
@@ -143,7 +143,7 @@ def export_members(
     tool = tools.pop() if len(tools) == 1 else None
     return tool, members if tool else []
 
-# %% ../../nbs/10_data.annotations.ipynb #7f94cd0c
+# %% ../../nbs/10_data.annotations.ipynb #7f3ff586
 class Export(NamedTuple):
     "What was read of an export."
 
@@ -153,7 +153,7 @@ class Export(NamedTuple):
     not_read: dict  # What is no label and no text of a whole item -> how often
     targets: dict  # Control -> the tag that it is about, as Label Studio calls it
 
-# %% ../../nbs/10_data.annotations.ipynb #be668dad
+# %% ../../nbs/10_data.annotations.ipynb #90a7341e
 def _label_names(path):
     "The names of the labels of doccano before version 1.3, by number."
     file = (path if path.is_dir() else path.parent)/_LABEL_FILE
@@ -166,7 +166,7 @@ def _annotator(name, members):
     stem = Path(name).stem
     return stem if len(members) > 1 and stem not in ("all", "unknown") else ""
 
-# %% ../../nbs/10_data.annotations.ipynb #aa3f7e75
+# %% ../../nbs/10_data.annotations.ipynb #930a1498
 def read_export(
     tool: Tool,  # From `export_members`
     members: list[Member],  # Likewise
@@ -185,7 +185,7 @@ def read_export(
         items += tool.read([row for row in rows if not row.fault], notes, annotator, **options)
     return Export(tool.name, without_sentences(join_items(items)), faulty, dict(notes), given["targets"])
 
-# %% ../../nbs/10_data.annotations.ipynb #18d3a24f
+# %% ../../nbs/10_data.annotations.ipynb #988816ea
 class Merged(NamedTuple):
     "An item with one value for each label."
 
@@ -194,7 +194,7 @@ class Merged(NamedTuple):
     chosen: dict  # Control -> labels that are at least .5, or `None` where nobody answered it
     texts: dict  # Control -> texts of all annotators
 
-# %% ../../nbs/10_data.annotations.ipynb #535f58aa
+# %% ../../nbs/10_data.annotations.ipynb #14a1bbe0
 def _merged(item, answers, labels, rule, empty):
     "One item; and how many of its labels are tied."
     votes = label_votes(answers, labels, empty)
@@ -209,7 +209,7 @@ def _merged(item, answers, labels, rule, empty):
     tied = sum(values[label] is None for label in votes)
     return Merged(Row(item.file, item.line, item.cells), values, chosen, texts), tied
 
-# %% ../../nbs/10_data.annotations.ipynb #f8a9667d
+# %% ../../nbs/10_data.annotations.ipynb #682c0de5
 def merge_export(
     export: Export,  # From `read_export`
     rule: MergeRule = "mean",  # How annotators are merged
@@ -232,7 +232,7 @@ def merge_export(
         merged.append(one)
     return merged, facts
 
-# %% ../../nbs/10_data.annotations.ipynb #4dc47ea1
+# %% ../../nbs/10_data.annotations.ipynb #2169ea03
 def _candidates(cell):
     "Relative paths under which the image of an address may lie, the longest first."
     address = urlsplit(cell)
@@ -241,7 +241,7 @@ def _candidates(cell):
     name = Path(place).name
     return list(dict.fromkeys([place, name, re.sub(r"^[0-9a-f]{8}-", "", name)]))
 
-# %% ../../nbs/10_data.annotations.ipynb #67ec54ca
+# %% ../../nbs/10_data.annotations.ipynb #59c1b531
 def find_image(
     cell,  # A path, an address, `data:…;base64,…`, or what `image_reference` takes
     folder: Path,  # Where the export is
@@ -259,7 +259,7 @@ def find_image(
             if place and found.is_file(): return os.path.relpath(found, folder)
     return cell
 
-# %% ../../nbs/10_data.annotations.ipynb #40e19621
+# %% ../../nbs/10_data.annotations.ipynb #2dd5ecc9
 def shown_column(
     merged: list[Merged],  # Items of an export
     wanted: str,  # The column that the settings name
@@ -286,7 +286,7 @@ def is_image(cell) -> bool:
     "May a cell be the image that was shown?"
     return isinstance(cell, (bytes, dict)) or isinstance(cell, str) and bool(cell.strip()) and not is_text(cell)
 
-# %% ../../nbs/10_data.annotations.ipynb #d5cf240a
+# %% ../../nbs/10_data.annotations.ipynb #92548523
 @dataclass(frozen=True)
 class AnnotationPart(Part):
     "Rows of an export."
@@ -302,7 +302,7 @@ class AnnotationPart(Part):
         raise data_error(f"none of the {len(export.items):,} items has an answer ({counts['unanswered']:,} unanswered, "
                          f"{counts['rejected']:,} skipped or rejected)", self.file, expected="an export with annotations")
 
-# %% ../../nbs/10_data.annotations.ipynb #d47ef1a7
+# %% ../../nbs/10_data.annotations.ipynb #fa9b9ec6
 def plain_rows(
     part: AnnotationPart,
     rule: MergeRule = "mean",  # How annotators are merged
@@ -321,7 +321,7 @@ def plain_rows(
                  for name, cell in item.row.values.items()}
         yield item.row._replace(values=cells | item.texts | item.chosen | item.labels)
 
-# %% ../../nbs/10_data.annotations.ipynb #b8657c46
+# %% ../../nbs/10_data.annotations.ipynb #7410dc1b
 def open_annotations(
     path: Path,  # A file or folder that exists
 ) -> Source | None:  # Its parts are `AnnotationPart`; `None` for what is no export
@@ -343,7 +343,20 @@ def open_annotations(
         parts.append(replace(part, rows=partial(plain_rows, part)))
     return Source(str(path), tuple(parts), unused=tuple(unused))
 
-# %% ../../nbs/10_data.annotations.ipynb #852579f1
+# %% ../../nbs/10_data.annotations.ipynb #1be61eb7
+def hub_export(
+    source: Source,  # A hub data set
+) -> Source | None:  # `None` for what is no export
+    "A hub data set that an annotation tool wrote, as an export."
+    parts = []
+    for part in source.parts:
+        tool = recognise_tool(_first_row(part.rows))
+        if tool is None: return None
+        made = AnnotationPart(part.file, part.split, tuple, Path(part.file), tool=tool, members=(Member(part.file, part.rows, tuple),))
+        parts.append(replace(made, rows=partial(plain_rows, made)))
+    return replace(source, parts=tuple(parts))
+
+# %% ../../nbs/10_data.annotations.ipynb #ca344cd6
 TABLES = (*READERS, ".json", ".zip")  # Files of rows to predict
 
 
@@ -363,7 +376,7 @@ def input_rows(
         rows.append(Row(item.file, item.line, cells))
     return iter([*export.faulty, *rows])
 
-# %% ../../nbs/10_data.annotations.ipynb #eecffde2
+# %% ../../nbs/10_data.annotations.ipynb #7fd62f74
 def image_addresses(
     path: Path | None,  # A file that was predicted
 ) -> dict:  # Path on this disk -> what the export has; empty for files without addresses
