@@ -83,8 +83,8 @@ class Columns:
         what = f"{show(row.values.get(name))} {why}"
         return data_error(what, row.file, row.line, name, remedy, name, self.fixed)
 
-# %% ../../nbs/11_classifier.columns.ipynb #9986df6a
-_ANSWERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "true": 1, "false": 0, "yes": 1, "no": 0}
+# %% ../../nbs/11_classifier.columns.ipynb #8c14090c
+_ANSWERS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "true": 1, "false": 0, "yes": 1, "no": 0, "y": 1, "n": 0}
 
 
 @patch
@@ -121,7 +121,9 @@ def _no_label(row, settings):
     "The error for a row that has no column of labels."
     found = ", ".join(map(repr, row.values)) or "none"
     what = f"there is no column {settings.labels_column!r} and none that could be a label; found {found}"
-    return data_error(what, row.file, expected="a column of lists of names, or one 0/1 column a label")
+    expected = ("a column of lists of names, or one 0/1 column a label (data.labels_column or data.label_columns, whatever its name); "
+                "a file without labels is for cockatoo predict")
+    return data_error(what, row.file, expected=expected)
 
 # %% ../../nbs/11_classifier.columns.ipynb #33c344c8
 def choose_columns(
@@ -160,7 +162,7 @@ def described_columns(
     if layout == "columns" and not columns.label_columns: raise _no_label(row, settings)
     return columns
 
-# %% ../../nbs/11_classifier.columns.ipynb #2f334c35
+# %% ../../nbs/11_classifier.columns.ipynb #7b615cc4
 def left_out_columns(
     files: Iterable[dict],  # What was read of each part: `ignored` and `answers`
 ) -> dict[str, list[int] | None]:  # Column -> its zeros and ones, `None` for a column that holds anything else
@@ -172,7 +174,7 @@ def left_out_columns(
             found[name] = None if here is None or before is None else [a + b for a, b in zip(here, before)]
     return {name: counts if counts and min(counts) and sum(counts) > 3 else None for name, counts in found.items()}
 
-# %% ../../nbs/11_classifier.columns.ipynb #a9bf3f08
+# %% ../../nbs/11_classifier.columns.ipynb #49418c50
 def _columns_by_part(files):
     "Name of a part -> (is it for training?, its label columns)."
     found = {}
@@ -184,7 +186,7 @@ def _columns_by_part(files):
         columns.update(dict.fromkeys(file["labels"]))
     return {name: (split == "train", list(columns)) for (split, _), (name, columns) in found.items()}
 
-# %% ../../nbs/11_classifier.columns.ipynb #a9256cf3
+# %% ../../nbs/11_classifier.columns.ipynb #0bbe7cf9
 def label_differences(
     files: Iterable[dict],  # What was read of each part: `file`, `split`, `layout`, `labels`
 ) -> list[dict]:  # `file`, the label that is `missing` in it, and the column that is `meant` by it, or `None`

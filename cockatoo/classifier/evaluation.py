@@ -27,8 +27,8 @@ from ..metrics.losses import build_loss
 from ..models.core import position_limit
 from ..models.frozen import weights_digest
 from ..training.callbacks import print_note
-from ..training.distributed import any_process, gather_rows, world_size
-from ..training.memory import free_memory, is_out_of_memory
+from ..training.distributed import any_process, gather_rows, training_device
+from ..training.memory import FittingBatches
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
 
@@ -83,7 +83,7 @@ class ClassifierEvaluator:
     ):
         self.model, self.processor, self.data, self.config = model, processor, data, config
         self.loss, self.notify = loss, notify
-        self.batch_size = config.training.eval_batch_size
+        self.fitting = FittingBatches(config.training.eval_batch_size, notify)
         self._tokens, self._truth, self._logits = {}, {}, {}
 
     def tokens(self, split):
@@ -116,17 +116,13 @@ class ClassifierEvaluator:
         rows, longest = self.tokens(split), self.config.model.inference_max_length
 
         def compute(share):
-            return score(
-                model, self.processor, share, longest, self.batch_size, progress=progress)
+            def scores(size):
+                return score(model, self.processor, share, longest, size, progress=progress)
 
-        while True:
-            try: return gather_rows(rows, compute)
-            except Exception as error:
-                final = world_size() > 1 or self.batch_size == 1
-                if final or not is_out_of_memory(error): raise
-            free_memory()
-            self.batch_size //= 2
-            self.notify(f"{split}: out of memory; scoring goes on with {self.batch_size} rows a batch")
+            return self.fitting(scores, split)
+
+
+        return gather_rows(rows, compute)
 
     def choose_thresholds(self, split, logits):
         "The thresholds that the settings ask for, tuned on the logits of a split; a label that training never has gets none."
@@ -201,6 +197,7 @@ def score_split(
 ) -> tuple:  # (`ClassifierEvaluator`, logits `(rows, labels)`, `Thresholds`)
     "Score a split with a finished classifier; raises `CockatooError` for other rows than the run had."
     model, processor, labels = reload_any(run.model_dir)
+    model.to(training_device(run.config))
     every = run.data.get("all_labels") or list(labels)
     reading = evaluation_data(run, data, settings).model_copy(update={"labels": every})
     loaded = load_data(reading, labels=labels, splits=(split,), cut=data is None)

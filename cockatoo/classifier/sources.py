@@ -9,9 +9,10 @@ __all__ = ['BUILTIN_SOURCES', 'LabelledFile', 'LabelOpener', 'open_sources', 're
 from collections.abc import Iterable
 from pathlib import Path
 
-from .annotations import open_export
+from .annotations import labelled_export, open_export
 from .described import DataSource, map_rows
 from ..core.settings import DataSettings
+from ..data.annotations import hub_export
 from ..data.core import data_error
 from ..data.described import (
     SourceFile, SourceList, SourceOpener, description_of, join_parts, parse_descriptions, read_descriptions)
@@ -52,6 +53,12 @@ class LabelOpener(SourceOpener):
     def open_format(self, source, path): return open_export(path, self.settings, source)
 
     def open_classes(self, path): return open_classes(path)
+
+    def open_place(self, place, source=None, name=None):
+        opened = super().open_place(place, source, name)
+        from_hub = "/" in str(place) and all(part.path is None for part in opened.parts)
+        if source is not None or not from_hub: return opened
+        return labelled_export(hub_export(opened), self.settings) or opened
 
     def map_rows(self, source, part): return map_rows(source, part, self.used(source), self.notes, self.cells)
 

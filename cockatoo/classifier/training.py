@@ -208,8 +208,12 @@ def threshold_notes(
 ) -> list:  # Lines
     "Labels that the model will never predict, and labels whose threshold could not be tuned."
     notes, floor = [], settings.min_precision
-    unreachable = list(thresholds.unreachable) if floor else []
-    untuned = [name for name, metrics in per_label.items() if not metrics["support"]]
+    untrained = list(thresholds.untrained)
+    unreachable = [name for name in thresholds.unreachable if name not in untrained] if floor else []
+    untuned = [name for name, metrics in per_label.items() if not metrics["support"] and name not in untrained]
+    for name in untrained[:MOST_NOTES]:
+        notes.append(f"{name}: no training row has this label; the model will never predict it")
+    notes += _further(untrained, "no training row has them, either")
     for name in unreachable[:MOST_NOTES]:
         notes.append(f"{name}: no threshold reaches thresholds.min_precision = {floor} on validation; "
                      "the model will never predict it")
@@ -349,7 +353,7 @@ class ClassifierTraining:
             truth, labels = self.evaluator.truth("validation"), list(self.data.labels)
             found["validation"]["intervals"]["thresholds"] = threshold_intervals(
                 probabilities(logits["validation"]), *truth, labels, settings.bootstrap_resamples,
-                settings.min_precision, progress=progress)
+                settings.min_precision, progress=progress) | dict.fromkeys(thresholds.untrained)
         for split, intervals in found.items(): metrics[split] |= intervals
         save_metrics(run, metrics, self.notify)
 

@@ -7,7 +7,7 @@ __all__ = ['MergeRule', 'Empty', 'LOW_ALPHA', 'FEW_ITEMS', 'Choice', 'Answer', '
            'control_names', 'control_labels', 'merge_votes', 'label_votes', 'krippendorff_alpha', 'count_answers',
            'annotated_files', 'annotation_lines', 'agreement_rows', 'agreement_table', 'annotation_findings']
 
-# %% ../../nbs/10_data.answers.ipynb #7cfdb3ce
+# %% ../../nbs/10_data.answers.ipynb #0ae4910b
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -15,14 +15,14 @@ from typing import Any, Literal, NamedTuple
 from .findings import count_of, finding, first_few, percent
 from .report import escape, html_table
 
-# %% ../../nbs/10_data.answers.ipynb #6c82fced
+# %% ../../nbs/10_data.answers.ipynb #c0c84cb6
 class Choice(NamedTuple):
     "The names that an annotator chose for one control."
 
     chosen: tuple = ()  # Names
     offered: tuple | None = None  # Names that were asked about; `None`: all names of the control
 
-# %% ../../nbs/10_data.answers.ipynb #afa4b72d
+# %% ../../nbs/10_data.answers.ipynb #d1bd9c59
 class Answer(NamedTuple):
     "What one annotator did with one item."
 
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
     time: str = ""  # When it was last changed, as text that sorts by time
     reference: bool = False  # Is it marked as ground truth?
 
-# %% ../../nbs/10_data.answers.ipynb #d8070847
+# %% ../../nbs/10_data.answers.ipynb #5bf56790
 class Item(NamedTuple):
     "What annotators were shown, and what they answered."
 
@@ -43,7 +43,7 @@ class Item(NamedTuple):
     cells: dict  # What was shown, and what else is known: column -> cell
     answers: list  # Of `Answer`
 
-# %% ../../nbs/10_data.answers.ipynb #d737caf9
+# %% ../../nbs/10_data.answers.ipynb #269a46bc
 def join_items(
     items: Iterable[Item],  # Some with the same key
 ) -> list[Item]:  # In the order of their first rows
@@ -54,7 +54,7 @@ def join_items(
         first.answers.extend(item.answers)
     return list(joined.values())
 
-# %% ../../nbs/10_data.answers.ipynb #dbe33256
+# %% ../../nbs/10_data.answers.ipynb #aa699c8a
 def counted_answers(
     item: Item,
 ) -> list[Answer]:  # At most one of each annotator; answers without an annotator all count
@@ -67,7 +67,7 @@ def counted_answers(
         else: unnamed.append(answer)
     return [*latest.values(), *unnamed]
 
-# %% ../../nbs/10_data.answers.ipynb #9246d561
+# %% ../../nbs/10_data.answers.ipynb #6f47473e
 def _completed(earlier, later):
     "The later answer, with what only the earlier one is about."
     if earlier is None: return later
@@ -78,14 +78,14 @@ def _completed(earlier, later):
         choices[control] = _joined_choice(before, choice) if both_partial else choice
     return later._replace(choices=choices, texts=earlier.texts | later.texts)
 
-# %% ../../nbs/10_data.answers.ipynb #0380e68a
+# %% ../../nbs/10_data.answers.ipynb #9f58ffb3
 def _joined_choice(earlier, later):
     "One choice about the names of two."
     kept = [name for name in earlier.offered if name not in later.offered]
     chosen = [name for name in earlier.chosen if name in kept]
     return Choice((*chosen, *later.chosen), (*kept, *later.offered))
 
-# %% ../../nbs/10_data.answers.ipynb #98d6a596
+# %% ../../nbs/10_data.answers.ipynb #e81e5df0
 def control_names(
     items: Iterable[Item],  # All items of a source
 ) -> dict:  # Control -> names, sorted
@@ -97,7 +97,7 @@ def control_names(
                 found.setdefault(control, set()).update(choice.chosen, choice.offered or ())
     return {control: sorted(names) for control, names in found.items() if names}
 
-# %% ../../nbs/10_data.answers.ipynb #639bd70e
+# %% ../../nbs/10_data.answers.ipynb #4b108045
 def control_labels(
     names: dict,  # Control -> names, from `control_names`
 ) -> dict:  # Control -> {name: label}
@@ -108,7 +108,7 @@ def control_labels(
         labels[control] = {name: name if times[name] == 1 else f"{control}: {name}" for name in listed}
     return labels
 
-# %% ../../nbs/10_data.answers.ipynb #292c1835
+# %% ../../nbs/10_data.answers.ipynb #c183682a
 MergeRule = Literal["mean", "majority", "or", "and"]
 
 
@@ -123,7 +123,7 @@ def merge_votes(
     if share == .5: return None
     return float(share > .5) if rule == "majority" else share
 
-# %% ../../nbs/10_data.answers.ipynb #c3d6aacc
+# %% ../../nbs/10_data.answers.ipynb #970e2785
 Empty = Literal["unknown", "none"]
 
 
@@ -142,7 +142,7 @@ def label_votes(
                 votes.setdefault(names[name], []).append(name in choice.chosen)
     return votes
 
-# %% ../../nbs/10_data.answers.ipynb #09ff71f3
+# %% ../../nbs/10_data.answers.ipynb #825b1748
 def krippendorff_alpha(
     units: Iterable[list[bool]],  # The votes on each item; items with one vote do not count
 ) -> float | None:  # At most 1; `None` where all votes are equal, so that there is nothing to tell apart
@@ -155,7 +155,7 @@ def krippendorff_alpha(
     expected = 2 * positive * (votes - positive) / (votes * (votes - 1))
     return 1 - observed / expected
 
-# %% ../../nbs/10_data.answers.ipynb #5d1e8164
+# %% ../../nbs/10_data.answers.ipynb #c08d727f
 def _state(item, answers, choices, texts):
     "Is an item answered, rejected or unanswered? Controls of `choices` and `texts` count; `None`: all."
     def says(given, used): return any(control in given for control in (given if used is None else used))
@@ -163,14 +163,14 @@ def _state(item, answers, choices, texts):
     out = [answer for answer in item.answers if answer.status in ("skipped", "rejected")]
     return "rejected" if out and not answers else "unanswered"
 
-# %% ../../nbs/10_data.answers.ipynb #9db8be0b
+# %% ../../nbs/10_data.answers.ipynb #82df1a24
 def _alike(answers, control):
     "Do all annotators who answered a control agree? `None` if fewer than two did."
     choices = [answer.choices[control] for answer in answers if control in answer.choices]
     if len(choices) < 2: return None
     return all(set(choice.chosen) == set(choices[0].chosen) for choice in choices)
 
-# %% ../../nbs/10_data.answers.ipynb #a5948e9a
+# %% ../../nbs/10_data.answers.ipynb #c8b5c591
 def _control_facts(control, names, counted):
     "What is reported about one control."
     given = [answer.choices[control] for answers in counted for answer in answers if control in answer.choices]
@@ -181,7 +181,7 @@ def _control_facts(control, names, counted):
         "empty": submitted - len(given), "single": all(len(choice.chosen) == 1 for choice in given),
         "partial": any(choice.offered is not None for choice in given)}
 
-# %% ../../nbs/10_data.answers.ipynb #99d524da
+# %% ../../nbs/10_data.answers.ipynb #3209adea
 def _alphas(counted, labels):
     "Krippendorff's alpha of each label for which it is defined."
     votes = [label_votes(answers, labels) for answers in counted]
@@ -191,7 +191,7 @@ def _alphas(counted, labels):
         if alpha is not None: found[label] = round(alpha, 3)
     return found
 
-# %% ../../nbs/10_data.answers.ipynb #9a9970a3
+# %% ../../nbs/10_data.answers.ipynb #3399a07a
 def count_answers(
     items: list[Item],  # From `join_items`
     choices: Iterable[str] | None = None,  # The controls whose names are labels; `None`: all
@@ -215,14 +215,14 @@ def count_answers(
         "alpha": _alphas(counted, labels), "controls": controls,
         "texts": sorted({control for answers in counted for answer in answers for control in answer.texts})}
 
-# %% ../../nbs/10_data.answers.ipynb #3024df5d
+# %% ../../nbs/10_data.answers.ipynb #9d6530d7
 def annotated_files(
     report: dict,  # Of `load_data` or `load_captions`
 ) -> list[tuple]:  # (file, its counts) of each export
     "The exports of annotation tools among the files of a report."
     return [(file["file"], file["annotations"]) for file in report.get("files") or () if file.get("annotations")]
 
-# %% ../../nbs/10_data.answers.ipynb #4613b758
+# %% ../../nbs/10_data.answers.ipynb #03d8b939
 def _outcome(counts):
     "How many items were answered, and what became of the others."
     others = [(counts["unanswered"], "unanswered"), (counts["rejected"], "skipped or rejected")]
@@ -230,7 +230,7 @@ def _outcome(counts):
     people = f" by {count_of(counts['annotators'], 'annotator')}" if counts["annotators"] else ""
     return f"{counts['answered']:,} of {count_of(counts['items'], 'item')} answered{people}{f' ({listed})' if listed else ''}"
 
-# %% ../../nbs/10_data.answers.ipynb #2c404e40
+# %% ../../nbs/10_data.answers.ipynb #31d09489
 def _agreement(counts):
     "How many items several annotators answered, and how many of them alike."
     several = count_of(counts["several"], "item")
@@ -238,13 +238,13 @@ def _agreement(counts):
     share = percent(counts["alike"] / counts["several"])
     return f"{several} answered by several, {counts['alike']:,} of them alike ({share})"
 
-# %% ../../nbs/10_data.answers.ipynb #523e2548
+# %% ../../nbs/10_data.answers.ipynb #ccc6f1e0
 def _alpha_words(counts):
     "Krippendorff's alpha of the labels, the lowest first."
     ordered = sorted(counts["alpha"].items(), key=lambda pair: pair[1])
     return first_few((f"{label} {alpha:.2f}" for label, alpha in ordered), 8)
 
-# %% ../../nbs/10_data.answers.ipynb #4613ad10
+# %% ../../nbs/10_data.answers.ipynb #e84602fa
 def annotation_lines(
     report: dict,  # Of `load_data` or `load_captions`
 ) -> list[str]:  # None for data that are no export
@@ -256,7 +256,7 @@ def annotation_lines(
         if counts["alpha"]: lines.append(f"  Krippendorff's alpha: {_alpha_words(counts)}")
     return lines
 
-# %% ../../nbs/10_data.answers.ipynb #f4aef65f
+# %% ../../nbs/10_data.answers.ipynb #f659fc5b
 def agreement_rows(
     report: dict,  # Of `load_data` or `load_captions`
 ) -> list[list]:  # One a control: file, control, items answered by several, alike, share, lowest alpha
@@ -270,7 +270,7 @@ def agreement_rows(
             rows.append([file, control, found["several"], found["alike"], share, lowest])
     return rows
 
-# %% ../../nbs/10_data.answers.ipynb #63d97d27
+# %% ../../nbs/10_data.answers.ipynb #3dbc77c6
 def agreement_table(
     report: dict,  # Of `load_data`
 ) -> Iterator[tuple]:  # (title, HTML); nothing for data without choices of several annotators
@@ -282,7 +282,7 @@ def agreement_table(
                "Krippendorff's alpha is 1 for perfect agreement and 0 for what chance gives.")
     yield "Agreement of annotators", html_table(caption, ["control", "items", "alike", "share", "lowest alpha of a label"], rows)
 
-# %% ../../nbs/10_data.answers.ipynb #2bade3b1
+# %% ../../nbs/10_data.answers.ipynb #b15c31cc
 LOW_ALPHA = .667  # Below it Krippendorff draws no conclusions
 FEW_ITEMS = 10  # From so many items on that several annotators answered, agreement is judged
 
@@ -299,7 +299,7 @@ def _low_agreement(file, counts):
         "Make the guidelines clearer and annotate such items again. `annotators` of a source in a YAML "
         "file chooses how answers are merged.")
 
-# %% ../../nbs/10_data.answers.ipynb #dc38f072
+# %% ../../nbs/10_data.answers.ipynb #1f4949c3
 def _not_used(file, counts):
     "Items without a usable answer."
     count = counts["items"] - counts["answered"]
@@ -310,7 +310,7 @@ def _not_used(file, counts):
         "unanswered", "note", count, f"{count_of(count, 'item')} of {file} have no answer: {', '.join(out)}",
         "They are not used: no answer is not the answer that no label applies.")
 
-# %% ../../nbs/10_data.answers.ipynb #78a1be83
+# %% ../../nbs/10_data.answers.ipynb #ad9a1a6e
 def _left_empty(file, counts):
     "Questions that were left empty in submitted answers."
     for control, found in counts["controls"].items():
@@ -324,7 +324,7 @@ def _left_empty(file, counts):
             "Taken as unknown: an empty question may mean that no label applies, or that it was not answered.",
             f"{where}describe the source in a YAML file with `empty: none`.")
 
-# %% ../../nbs/10_data.answers.ipynb #8c8b786b
+# %% ../../nbs/10_data.answers.ipynb #51ff2ad6
 def _undecided(file, counts):
     "Labels on which votes are tied."
     if not counts.get("undecided"): return
@@ -335,7 +335,7 @@ def _undecided(file, counts):
         "Taken as unknown, so the loss does not count them; an item without any known label is not used.",
         "A third annotator decides; or set `annotators` of a source in a YAML file to `or` or `and`.")
 
-# %% ../../nbs/10_data.answers.ipynb #207bbb16
+# %% ../../nbs/10_data.answers.ipynb #3f230047
 def _not_read(file, counts):
     "Results that are no labels of a whole item."
     if not counts.get("not_read"): return
@@ -344,7 +344,7 @@ def _not_read(file, counts):
         "not_read", "note", sum(counts["not_read"].values()), f"Not read from {file}: {listed}",
         "They are no label and no text of a whole item.")
 
-# %% ../../nbs/10_data.answers.ipynb #b4dd634b
+# %% ../../nbs/10_data.answers.ipynb #ed785f14
 def annotation_findings(
     report: dict,  # Of `load_data` or `load_captions`
 ) -> Iterator[dict]:  # As from `finding`; none for data that are no export

@@ -35,7 +35,7 @@ class Row(NamedTuple):
         "Where the row came from: `posts.csv:12`."
         return f"{self.file}:{self.line}"
 
-# %% ../../nbs/10_data.reading.ipynb #6203117f
+# %% ../../nbs/10_data.reading.ipynb #7b028b13
 _KINDS = {  # First bytes -> what the file is, and what to do
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "the sheet saved as CSV UTF-8"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "the sheet saved as CSV UTF-8"),
@@ -64,7 +64,7 @@ def _decode(raw, path, number):
         raise data_error(f"byte {e.start + 1} of the line is not UTF-8 (0x{raw[e.start]:02x})", path, number,
                          expected="a file saved as UTF-8") from None
 
-# %% ../../nbs/10_data.reading.ipynb #00bc9093
+# %% ../../nbs/10_data.reading.ipynb #09accbbd
 def byte_lines(
     stream,  # Opened in binary mode
 ) -> Iterator[bytes]:  # Lines with their ends
@@ -78,7 +78,7 @@ def byte_lines(
         if returns: yield from (piece + b"\r" for piece in body.split(b"\r")[:-1])
         yield (body.rpartition(b"\r")[2] if returns else body) + end
 
-# %% ../../nbs/10_data.reading.ipynb #070b23ae
+# %% ../../nbs/10_data.reading.ipynb #500d4745
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -105,7 +105,7 @@ def _lines(path):
             if number == 1: raw = raw.removeprefix(codecs.BOM_UTF8)
             yield _decode(raw, path, number)
 
-# %% ../../nbs/10_data.reading.ipynb #d5754d38
+# %% ../../nbs/10_data.reading.ipynb #3d045518
 def _json_fault(text, error, start=0):
     "Why a text is not JSON, in words; `start` is where its object begins."
     if isinstance(error, RecursionError): return "not JSON: nested too deeply"
@@ -124,7 +124,7 @@ def _json_fault(text, error, start=0):
     if ends: return "not JSON: the object does not end"
     return f"not JSON: unreadable from character {position} on: {rest}"
 
-# %% ../../nbs/10_data.reading.ipynb #08966b17
+# %% ../../nbs/10_data.reading.ipynb #faead0bf
 _COLUMNS = "the table is written by column: expected one object a row, in pandas df.to_json(path, orient='records', lines=True)"
 
 
@@ -140,7 +140,7 @@ def _json_row(file, number, line):
     if values and all(isinstance(cell, dict) for cell in values.values()): return Row(file, number, {}, _COLUMNS)
     return Row(file, number, _stripped(values))
 
-# %% ../../nbs/10_data.reading.ipynb #8b0ecc58
+# %% ../../nbs/10_data.reading.ipynb #31d80bdf
 def _stripped(values):
     "The cells of a row, their names without white space around them."
     for name in values:
@@ -152,7 +152,7 @@ def _stripped(values):
         if found.setdefault(name.strip(), cell) is not cell: return values  # two columns: which one was meant?
     return found
 
-# %% ../../nbs/10_data.reading.ipynb #64ea7caa
+# %% ../../nbs/10_data.reading.ipynb #9c52d106
 _BETWEEN = re.compile(r"[\s,\[\]]*")  # what separates objects
 
 
@@ -174,7 +174,7 @@ def _json_values(path):
         else: yield Row(path.name, place, {}, f"not a JSON object: {show(value)}")
         line, end = line + text.count("\n", start, after), after
 
-# %% ../../nbs/10_data.reading.ipynb #a4c1296f
+# %% ../../nbs/10_data.reading.ipynb #1ffcac3b
 def _is_whole(lines):
     "Do the first two lines show that an object is not a line?"
     first, second = (lines + ["", ""])[:2]
@@ -205,12 +205,13 @@ def _header(reader, path, before):
     header = [name.strip() for name in next(filter(None, reader), [])]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise data_error(f"the header has {twice[0]!r} twice", path, reader.line_num + before, expected="column names that differ")
+        what = f"the header has {twice[0]!r} twice" if twice[0] else "the header has two columns without a name"
+        raise data_error(what, path, reader.line_num + before, expected="column names that differ")
     if re.match(r"[{\[]", header[0] if header else ""):
         raise data_error(f"the file begins as JSON, not with a header: {show(header[0])}", path, expected="a name that ends with .jsonl")
     return header
 
-# %% ../../nbs/10_data.reading.ipynb #3e28d17c
+# %% ../../nbs/10_data.reading.ipynb #29751348
 def _csv_fault(error):
     "What is wrong with a row, in words, for an error of the standard reader."
     text = str(error)
@@ -236,7 +237,7 @@ def _records(reader, path, before=0):
         what, expected = _csv_fault(e)
         raise data_error(f"this row is not readable as CSV: {what}", path, start, expected=expected) from None
 
-# %% ../../nbs/10_data.reading.ipynb #bf151485
+# %% ../../nbs/10_data.reading.ipynb #7e2cbd52
 def _delimiter(lines, preferred):
     "The delimiter, and the number of lines above the header."
     first = next((line for line in lines if line.strip()), "")
@@ -259,7 +260,7 @@ def read_csv(
     finally:
         csv.field_size_limit(limit)
 
-# %% ../../nbs/10_data.reading.ipynb #550fe4e7
+# %% ../../nbs/10_data.reading.ipynb #b9962b0e
 def _class_names(schema):
     "Column -> the names of its classes, for columns of class numbers or of lists of them."
     try:
@@ -274,7 +275,7 @@ def _class_names(schema):
         if names: found[column] = tuple(names)
     return found
 
-# %% ../../nbs/10_data.reading.ipynb #e68b7a38
+# %% ../../nbs/10_data.reading.ipynb #3c2c661c
 def class_numbers(
     cell,  # A number, a list of numbers, or `None`
     names: tuple,  # The names of all classes, in order
@@ -283,7 +284,7 @@ def class_numbers(
     if isinstance(cell, list): return [class_numbers(each, names) for each in cell]
     return ClassNumber(cell, names) if isinstance(cell, int) and not isinstance(cell, bool) else cell
 
-# %% ../../nbs/10_data.reading.ipynb #cf4b3c36
+# %% ../../nbs/10_data.reading.ipynb #a8e3c3bf
 def _parquet_fault(path, number, error):
     "The error for a file that is not readable as Parquet."
     with open(path, "rb") as file: head = file.read(512)
@@ -317,7 +318,7 @@ def read_parquet(
     except (pa.ArrowException, OSError) as e:
         raise _parquet_fault(path, number, e) from None
 
-# %% ../../nbs/10_data.reading.ipynb #23767f7e
+# %% ../../nbs/10_data.reading.ipynb #54b7c949
 def find_path(
     place,  # As a user wrote it
 ) -> Path:  # One that exists, if there is one; otherwise the path as it was written
