@@ -32,7 +32,8 @@ def position_cuts(
     test: float = 0.1,  # Share for test, at the end
 ) -> tuple:  # Where validation begins, and where test begins
     "The places at which something with an order is cut."
-    return int((1 - validation - test) * total), int((1 - test) * total)
+    rounding = 1e-6  # 1 - .3 - .2 is a little less than a half
+    return int((1 - validation - test) * total + rounding), int((1 - test) * total + rounding)
 
 # %% ../../nbs/10_data.splits.ipynb #2a4c86d1
 def position_split(
