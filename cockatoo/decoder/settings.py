@@ -30,10 +30,6 @@ class DecoderSettings(Settings):
     qk_norm: bool = setting(False, "Normalise queries and keys before attention?")
     tie_embeddings: bool = setting(True, "Share the embedding table between input and output?")
     zero_init: bool = setting(False, "Start with layers that add nothing to the residual stream?")
-    embedding_learning_rate: float | None = setting(
-        None, "Learning rate of the embedding table, where it is not shared with the output; empty: training.learning_rate", gt=0, le=1)
-    head_learning_rate: float | None = setting(
-        None, "Learning rate of the output matrix (of the shared table, where it is shared); empty: training.learning_rate", gt=0, le=1)
     sample_tokens: int = setting(48, "Length of the text that is generated at each evaluation (0: none)", "tokens", ge=0)
 
     @model_validator(mode="after")

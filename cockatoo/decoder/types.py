@@ -35,29 +35,25 @@ def _size(d_model, n_layers, n_heads, d_ff, max_length, more=None):
 
 # %% ../../nbs/04_decoder.types.ipynb #43aec950
 _TINY = {
-    "decoder": dict(
-        feed_forward="relu2", qk_norm=True, zero_init=True, tie_embeddings=False, embedding_learning_rate=1e-2,
-        head_learning_rate=2e-3),
+    "decoder": dict(feed_forward="relu2", qk_norm=True, zero_init=True, tie_embeddings=False),
     "training": dict(
-        optimizer="muon", learning_rate=2e-2, learning_rate_schedule="linear", warmup_steps=0, weight_decay=0.0,
-        batch_size=8, gradient_accumulation_steps=1, num_epochs=1, logging_steps=20),
+        optimizer="muon", learning_rate=9e-3, head_learning_rate_multiplier=0.2, learning_rate_schedule="linear", warmup_steps=0,
+        weight_decay=0.0, batch_size=8, gradient_accumulation_steps=1, num_epochs=1, logging_steps=20),
+    "curriculum": dict(
+        code_learning_rate=5e-3, tools_learning_rate=5e-3, preference_learning_rate=5e-4, code_epochs=1, tools_epochs=4, code_warmup_steps=0),
     "tokenizer": dict(vocab_size=8000)}
 _TINY_REASONS = {
     "tiny:decoder.feed_forward": "two matrices, and better than GELU at this size (Primer, modded-nanogpt)",
-    "tiny:decoder.qk_norm": "allows the large rate of Muon",
-    "tiny:decoder.zero_init": "each block starts as the identity",
+    "tiny:decoder.qk_norm": "allows a large learning rate",
+    "tiny:decoder.zero_init": "each block starts as the identity, and the output as a guess",
     "tiny:decoder.tie_embeddings": "input and output want different rates",
-    "tiny:decoder.embedding_learning_rate": "each row of the table is seen rarely",
-    "tiny:decoder.head_learning_rate": "every row of it changes in every step",
     "tiny:training.optimizer": "fewer steps to the same loss, see the page on training",
-    "tiny:training.learning_rate": "of Muon, whose updates have the size of the rate",
-    "tiny:training.learning_rate_schedule": "constant, then linear to zero over the last 60 % of the steps",
-    "tiny:training.warmup_steps": "Muon and zero-initialised layers need none",
-    "tiny:training.weight_decay": "a short training does not overfit",
-    "tiny:training.batch_size": "fits everywhere",
-    "tiny:training.gradient_accumulation_steps": "small steps, many of them",
-    "tiny:training.num_epochs": "seconds to minutes",
-    "tiny:training.logging_steps": "seconds to minutes",
+    "tiny:training.learning_rate": "Muon's steps are orthogonal matrices, so the rate can be large",
+    "tiny:training.head_learning_rate_multiplier": "every row of the output matrix changes in every step",
+    "tiny:training.learning_rate_schedule": "linear to zero, so that a short training ends where it is best",
+    **{f"tiny:training.{name}": "a short training on a small machine" for name in (
+        "warmup_steps", "weight_decay", "batch_size", "gradient_accumulation_steps", "num_epochs", "logging_steps")},
+    **{f"tiny:curriculum.{name}": "a small model moves further in each stage" for name in _TINY["curriculum"]},
     "tiny:tokenizer.vocab_size": "document 003 advises 8,000 to 100,000; the table of a tiny model should not be most of it"}
 SIZES = {
     "tiny": _size(256, 4, 4, 1024, 512, _TINY), "medium": _size(768, 12, 12, 3072, 1024),
@@ -162,4 +158,7 @@ curriculum: stage stages
 -: data_dir data_file val_file LOG_LEVEL WANDB_PROJECT CUDA_VISIBLE_DEVICES PYTORCH_CUDA_ALLOC_CONF
 -: PYTORCH_MPS_HIGH_WATERMARK_RATIO
 """)},
-    load_data="cockatoo.decoder.data:load", missing="the decoder: its own Transformer")
+    load_data="cockatoo.decoder.data:load", build="cockatoo.decoder.loading:build", reload="cockatoo.decoder.folders:reload",
+    training="cockatoo.decoder.training:DecoderTraining", evaluate="cockatoo.decoder.evaluation:evaluate",
+    results_table="cockatoo.decoder.metrics:results_table", predictor="cockatoo.decoder.predict:CompletionPredictor",
+    card="cockatoo.decoder.card:decoder_card", missing="two decoders are not compared yet")
