@@ -100,6 +100,11 @@ _GPT2_NAMES = {
     "input_layernorm": "ln_1", "post_attention_layernorm": "ln_2", "self_attn.o_proj": "attn.c_proj", "mlp.up_proj": "mlp.c_fc", "mlp.down_proj": "mlp.c_proj"}
 
 
+def _transposed(values):
+    "A matrix transposed; a vector as it is."
+    return values.T.contiguous() if values.ndim == 2 else values.clone()
+
+
 def _to_gpt2(state, config):
     "Our weights under the names of GPT-2."
     found = {"transformer.wte.weight": state["model.embed_tokens.weight"], "transformer.wpe.weight": state["model.embed_positions.weight"],
@@ -108,9 +113,9 @@ def _to_gpt2(state, config):
         ours, theirs = f"model.layers.{layer}", f"transformer.h.{layer}"
         for kind in "weight", "bias":
             joined = torch.cat([state[f"{ours}.self_attn.{part}_proj.{kind}"] for part in "qkv"])
-            found[f"{theirs}.attn.c_attn.{kind}"] = joined.T.contiguous()
+            found[f"{theirs}.attn.c_attn.{kind}"] = _transposed(joined)
             for own, other in _GPT2_NAMES.items():
-                found[f"{theirs}.{other}.{kind}"] = state[f"{ours}.{own}.{kind}"].T.contiguous()
+                found[f"{theirs}.{other}.{kind}"] = _transposed(state[f"{ours}.{own}.{kind}"])
     return found
 
 # %% ../../nbs/24_decoder.folders.ipynb #9b301395
@@ -121,10 +126,10 @@ def _from_gpt2(state, config):
     for layer in range(config.num_hidden_layers):
         ours, theirs = f"model.layers.{layer}", f"transformer.h.{layer}"
         for kind in "weight", "bias":
-            parts = state[f"{theirs}.attn.c_attn.{kind}"].T.chunk(3)
+            parts = _transposed(state[f"{theirs}.attn.c_attn.{kind}"]).chunk(3)
             for part, values in zip("qkv", parts): found[f"{ours}.self_attn.{part}_proj.{kind}"] = values.contiguous()
             for own, other in _GPT2_NAMES.items():
-                found[f"{ours}.{own}.{kind}"] = state[f"{theirs}.{other}.{kind}"].T.contiguous()
+                found[f"{ours}.{own}.{kind}"] = _transposed(state[f"{theirs}.{other}.{kind}"])
     return found
 
 # %% ../../nbs/24_decoder.folders.ipynb #80e9c878
