@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['to_stderr', 'describe_error', 'exit_status', 'overview', 'dispatch', 'main', 'size_rows', 'run_models', 'run_config',
            'run_data', 'config_to_resume', 'results_table', 'run_train', 'run_evaluate', 'run_compare', 'search_range',
-           'run_search', 'check_output', 'report_errors', 'predict_stream', 'run_predict', 'run_cache', 'run_doctor',
-           'benchmarks', 'run_bench']
+           'run_search', 'check_output', 'report_errors', 'generation_options', 'print_live', 'predict_stream',
+           'run_predict', 'run_cache', 'run_doctor', 'benchmarks', 'run_bench']
 
 # %% ../nbs/79_cli.ipynb #e75d03db
 import argparse
@@ -308,6 +308,25 @@ def report_errors(
     if wrong:
         to_stderr(f"cockatoo: {wrong:,} of {count:,} {inputs} could not be read; the others have their answers")
 
+# %% ../nbs/79_cli.ipynb #7b0d52e4
+def generation_options(
+    options: argparse.Namespace,  # Of `predict`
+) -> dict:  # Empty where nothing was said
+    "How text is to be generated, for models that generate."
+    settings = {path.split(".")[1]: value for path, value in typed_settings(options).items()}
+    named = {"generation": settings, "stop": options.stop, "seed": options.seed, "language": options.language, "question": options.question}
+    return {name: value for name, value in named.items() if value not in (None, {}, False)}
+
+
+def print_live(
+    pieces,  # Of a text, as they are generated
+) -> None:
+    "Print text as it comes."
+    for piece in pieces:
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    print()
+
 # %% ../nbs/79_cli.ipynb #1192562d
 def predict_stream(
     options: argparse.Namespace,  # Of `predict`
@@ -316,12 +335,15 @@ def predict_stream(
     "The answers of a model to what a command line names."
     from cockatoo.export.core import PredictRequest, kept_columns
     has_pipe = sys.stdin is not None and not sys.stdin.isatty()
+    generation = generation_options(options)
+    if generation and not getattr(predictor_class, "generates", False):
+        raise ConfigError(f"{options.run}: this model does not generate text; leave out {', '.join(generation)}")
     request = PredictRequest(
         inputs=options.inputs, file=options.input, text_column=options.text_column,
         image_column=options.image_column, images=options.image, windows=options.windows,
         keep_columns=kept_columns(options.keep_columns, options.input),
-        stream=sys.stdin.buffer if has_pipe else None)
-    return predictor_class.stream(options.run, request)
+        stream=sys.stdin.buffer if has_pipe else None, options=generation)
+    return predictor_class.live(options.run, request) if options.live else predictor_class.stream(options.run, request)
 
 # %% ../nbs/79_cli.ipynb #7cf22899
 @command(
@@ -338,7 +360,12 @@ def predict_stream(
            help="read long texts in windows and combine their scores (default: long texts are truncated)"),
     option("--for", dest="tool", metavar="TOOL",
            help="write tasks with predictions for label-studio, doccano or prodigy, instead of JSON Lines"),
-    option("--output", metavar="F", help="write there instead of to standard output"))
+    option("--stop", metavar="S", action="append", help="a string that ends a generated text; may be given several times"),
+    option("--seed", type=int, metavar="N", help="the same seed generates the same text"),
+    option("--language", metavar="L", help="a programming language: the texts are code of it"),
+    option("--question", action="store_true", help="the texts are questions that want an answer, such as a tool call"),
+    option("--live", action="store_true", help="print one text while it is generated, instead of JSON Lines"),
+    option("--output", metavar="F", help="write there instead of to standard output"), with_settings=["generation"])
 def run_predict(options):
     "Print or write one answer for each input."
     from cockatoo.core.files import write_atomic
@@ -348,6 +375,7 @@ def run_predict(options):
     if options.output: check_output(Path(options.output), options.input)
     options.run = model_folder(options.run)
     predictor = predictor_class(options.run)
+    if options.live: return print_live(predict_stream(options, predictor))
     answers = report_errors(predict_stream(options, predictor), predictor.reads)
     lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
     if options.tool:

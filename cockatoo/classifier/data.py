@@ -34,7 +34,7 @@ from ..data.loading import (
     rejected_warnings, source_warnings)
 from ..data.sampling import max_rows, sample_plan
 from ..data.sources import SPLITS
-from ..data.splits import hash_split, stratified_split
+from ..data.splits import hash_split, position_split, stratified_split
 
 # %% ../../nbs/11_classifier.data.ipynb #792659b2
 @dataclass(repr=False)
@@ -91,6 +91,8 @@ def _assign(reading, settings, targets, mask):
     def decide(rows, shares):
         if settings.split_method == "hash":
             return hash_split(keys[rows], shares.get("validation", 0.), shares.get("test", 0.))
+        if settings.split_method == "position":
+            return position_split(rows.sum(), shares.get("validation", 0.), shares.get("test", 0.))
         seed = settings.split_seed
         return stratified_split(targets[rows], mask[rows], shares, seed, digests[rows], keys[rows])
 

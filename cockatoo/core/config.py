@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from .errors import ConfigError, nearest, unknown
 from .names import find_reference_names, old_names
-from .registry import ModelType, family_of, spec
+from .registry import ModelType, family_of, import_target, spec
 from .settings import sections
 
 # %% ../../nbs/00_core.config.ipynb #a0a31dc7
@@ -93,8 +93,23 @@ def setting_path(
     if path in known: return path
     old = old_names()
     renamed = old.get(path) or next((new for name, new in old.items() if name.partition(".")[2] == path), None)
+    renamed = renamed or _documented_path(path, spec)
     if renamed in known: return renamed
     raise _no_such_setting(str(name), path, spec, known, every, f"{where}: " if where else "")
+
+# %% ../../nbs/00_core.config.ipynb #5c1d7a90
+def _documented_path(name, spec):
+    "The setting that a document of the family calls so, if files of that form are read."
+    family = family_of(spec)
+    if family.document_files is None: return None
+    names = {old: path for own in family.reference_names.values() for old, path in own.items()}
+    return names.get(name)
+
+
+def _documented_value(name, value, spec):
+    "What a value of such a file is here: `use_amp: true` is `training.precision: auto`."
+    values = (family_of(spec).document_files or {}).get(name)
+    return values.get(value, value) if values else value
 
 # %% ../../nbs/00_core.config.ipynb #e641c229
 def _no_such_setting(name, path, spec, known, every, where):
@@ -136,7 +151,7 @@ def flatten(
         is_old = path.split(".")[1] != name.replace("-", "_").split(".")[-1]
         if notes is not None and is_old: notes.append(f"{name} is an old name of {path}")
         if path in flat: raise ConfigError(f"{where + ': ' if where else ''}{path} is given twice")
-        flat[path] = value
+        flat[path] = _documented_value(name, value, spec)
     return flat
 
 # %% ../../nbs/00_core.config.ipynb #fb03e95c
@@ -164,6 +179,7 @@ def parse_value(
     section, _, key = path.partition(".")
     annotation = sections()[section].model_fields[key].annotation
     if text.strip().lower() in ("null", "none", "~"): return "none" if _is_choice_none(annotation) else None
+    if annotation in (str, str | None): return text  # a prefix may end with a space
     if "list[" not in str(annotation): return text.strip()
     return _parse_names(path, text)
 
@@ -438,6 +454,14 @@ def _hardware_layers(config):
     below = {path: value for path, (value, _) in rules.items() if path not in above}
     return ("hardware", reasons, below), ("hardware", reasons, above)
 
+# %% ../../nbs/00_core.config.ipynb #8d0a3e71
+def _rule_layer(config, hardware):
+    "The layer of the rules of a type; the machine counts unless `hardware` is false."
+    here = importlib.import_module("cockatoo.core.hardware").detect() if hardware else None
+    found = import_target(config.spec.rules)(config.size, config.flat(), here)
+    reasons = {path: why for path, (_, why) in found.items()}
+    return f"rule: {config.spec.name}", reasons, {path: value for path, (value, _) in found.items()}
+
 # %% ../../nbs/00_core.config.ipynb #33e1a7f2
 def _choose_type(model_type, size, name, data, variables):
     "(spec, size) from the arguments, the environment and a file; both are taken out of `data`."
@@ -447,6 +471,7 @@ def _choose_type(model_type, size, name, data, variables):
     chosen = spec(model_type)
     if stated and spec(stated) != chosen:
         raise ConfigError(f"{name}: is for {stated!r}, but {chosen.name!r} was asked for")
+    if family_of(chosen).document_files is not None: stated_size = data.pop("name", stated_size)
     size = size or variables.get("COCKATOO_SIZE") or stated_size or chosen.default_size
     if size not in chosen.sizes: raise ConfigError(f"{chosen.name}: " + unknown("size", size, chosen.sizes))
     return chosen, size
@@ -470,6 +495,9 @@ def resolve(
     if environment: user_layers += _environment_layers(chosen)
     user_layers.append(("explicit", None, flatten(overrides, chosen, "", notes)))
     config = build_config(chosen, size, {}, below + user_layers, notes)
+    if chosen.rules:
+        below.append(_rule_layer(config, hardware))
+        config = build_config(chosen, size, {}, below + user_layers, notes)
     if not hardware: return config
     under, over = _hardware_layers(config)
     return build_config(chosen, size, {}, [*below, under, *user_layers, over], notes)

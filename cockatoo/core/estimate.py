@@ -127,6 +127,7 @@ def estimate(
     total, trained, trained_embeddings = _parameter_counts(spec, size, settings)
     length = settings["model.max_length"]
     tokens = settings.get("training.max_batch_tokens") or settings["training.batch_size"] * length
+    if settings.get("embedding.cached_gradients"): tokens = min(tokens, settings["embedding.chunk_tokens"])
     layers = _layer_memory(spec, settings, hardware or detect())
     memory = {
         "weights": 4 * total, "gradients": 4 * trained,

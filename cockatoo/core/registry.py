@@ -130,6 +130,7 @@ class ModelSpec:
     limits: dict = field(default_factory=dict)  # `section.field` -> (largest value, why)
     license: str | None = None  # Of the default checkpoint, as the hub names licences
     architectures: tuple = ()  # `Architecture` of each network in the model, the encoder first
+    rules: Any = None  # `module:attribute`, (size, settings, hardware) -> {setting: (value, reason)}: what follows from others
 
     @property
     def architecture(self):
@@ -251,6 +252,7 @@ class Family:
     settings: dict = field(default_factory=dict)  # Section -> `Settings` class, for sections of its own
     sources: dict = field(default_factory=dict)  # What `data.source` may say -> function that gives a `Source`; it may take that name
     reference_names: dict = field(default_factory=dict)  # Document -> {its name for a setting: `section.field`, `--option`, or empty}
+    document_files: dict | None = None  # Are files as its documents write them read? {name: {value there: value here}}
     old_names: dict = field(default_factory=dict)  # Old name of a setting, taken with a note -> `section.field`
     losses: tuple = ()  # `LossSpec` rows that `loss.name` may choose from
     model_classes: tuple = ()  # Ends of class names in `architectures` of a config.json that `reload` reads

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCK_BYTES', 'FIRST_PASSES', 'exact_search', 'top_k', 'to_faiss']
 
-# %% ../../nbs/52_embedder.search.ipynb #385e744e
+# %% ../../nbs/52_embedder.search.ipynb #2a266383
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from ..core.errors import ConfigError, DataError, unknown
 from .vectors import cut_vectors, int8_steps, to_binary, to_int8
 
-# %% ../../nbs/52_embedder.search.ipynb #1ce1d3c0
+# %% ../../nbs/52_embedder.search.ipynb #c0b180a6
 BLOCK_BYTES = 64_000_000  # Of the matrix that are in memory at a time
 
 
@@ -31,7 +31,7 @@ def _best(scores, numbers, k):
     order = np.lexsort((numbers, -scores), axis=1)
     return np.take_along_axis(scores, order, 1), np.take_along_axis(numbers, order, 1)
 
-# %% ../../nbs/52_embedder.search.ipynb #1716ebd4
+# %% ../../nbs/52_embedder.search.ipynb #4420d742
 def exact_search(
     queries: np.ndarray,  # float32 (queries, width), of length 1
     vectors: np.ndarray,  # float32 (n, width), of length 1; may be mapped
@@ -46,7 +46,7 @@ def exact_search(
         best, numbers = _best(np.concatenate([best, scores], 1), np.concatenate([numbers, number], 1), k)
     return numbers, best
 
-# %% ../../nbs/52_embedder.search.ipynb #b3ab23c6
+# %% ../../nbs/52_embedder.search.ipynb #7a9a1c85
 FIRST_PASSES = ("int8", "binary")
 _BITS = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
@@ -84,7 +84,7 @@ def top_k(
     cosines, found = _best(exact.astype(np.float32), np.sort(numbers, 1), min(k, wanted))
     return found, cosines
 
-# %% ../../nbs/52_embedder.search.ipynb #213438e5
+# %% ../../nbs/52_embedder.search.ipynb #2de40fa0
 def to_faiss(
     vectors,  # float32 (n, width), of length 1: an array or a `.npy` file
     file: str | Path | None = None,  # Write the index there

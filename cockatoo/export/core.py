@@ -8,7 +8,7 @@ __all__ = ['predictor_class', 'print_cli_note', 'PredictRequest', 'kept_columns'
 # %% ../../nbs/50_export.ipynb #f631c028
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -46,6 +46,7 @@ class PredictRequest:
     keep_columns: Iterable = ()  # Columns of `file` that come back with the answers
     windows: str | None = None  # Read long texts in windows: how their scores are joined
     stream: BinaryIO | None = None  # One text a line, where there are no inputs and no file
+    options: dict = field(default_factory=dict)  # For models that generate: `generation`, `stop`, `seed`, `language`, `question`
     notify: Callable = print_cli_note  # Takes a line that the user should read
 
 # %% ../../nbs/50_export.ipynb #ab164eb0

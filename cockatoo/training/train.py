@@ -60,7 +60,8 @@ def resumed_config(
     if config is None: return saved
     changed = {key: value for key, value in config.flat().items() if value != saved.get(key)}
     for key, value in changed.items():
-        longer = key == "training.num_epochs" and value > saved.training.num_epochs
+        lengths = ("training.num_epochs", "training.max_steps")
+        longer = key in lengths and None not in (value, saved.get(key)) and value > saved.get(key)
         if key in CHANGEABLE or longer: continue
         raise ConfigError(f"{key} = {value!r}, but the run to resume has {saved.get(key)!r}: "
                           "leave it out, or start a new run")
@@ -74,7 +75,7 @@ def _check_resumable(run, config):
         raise ConfigError(
             f"{run.path}: was trained by {started_with} processes, now there are {world_size()}; "
             "a step would not be the same step: start as many, or a new run")
-    if run.status == "finished" and config is not None and run.last_checkpoint() is None:
+    if run.status == "finished" and config not in (None, run.config) and run.last_checkpoint() is None:
         raise CockatooError(f"{run.path}: its checkpoints were removed, so it cannot go on")
 
 # %% ../../nbs/40_train.ipynb #abaed913
@@ -109,7 +110,7 @@ def has_more_to_do(
 ) -> bool:
     "Does a finished run go on under these settings?"
     now, before = config.training, run.config.training
-    if now.num_epochs != before.num_epochs: return True
+    if (now.num_epochs, now.max_steps) != (before.num_epochs, before.max_steps): return True
     start = run.last("start")
     latest = run.last("evaluate") or start
     ended_early = latest.get("step", start["max_steps"]) < start["max_steps"]
