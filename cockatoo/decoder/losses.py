@@ -6,7 +6,6 @@
 __all__ = ['answer_log_probs', 'dpo_margin', 'dpo_loss']
 
 # %% ../../nbs/34_decoder.losses.ipynb #3066a771
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
