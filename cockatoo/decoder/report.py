@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from ..core.tables import split_table
 from ..data.findings import count_of, finding, other_findings, percent, rejected_finding, worst_first
 from ..data.report import Report, count_table
-from .data import DecoderData, Documents, load
+from .data import DecoderData, Documents
 
 # %% ../../nbs/14_decoder.report.ipynb #ee6d71b1
 def count_documents(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import ConfigError, DataError, unknown
-from .vectors import cut_vectors, int8_steps, to_binary, to_int8
+from .vectors import int8_steps, to_binary, to_int8
 
 # %% ../../nbs/52_embedder.search.ipynb #c0b180a6
 BLOCK_BYTES = 64_000_000  # Of the matrix that are in memory at a time

@@ -6,7 +6,6 @@
 __all__ = ['PairSource', 'map_pairs', 'PairOpener', 'open_pairs']
 
 # %% ../../nbs/12_embedder.sources.ipynb #1169d984
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
