@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..core.errors import DataError
 from .model import DecoderForCausalLM, StaticCache
-from .tokenizer import control_tokens, token_bytes
+from .tokenizer import control_tokens
 from ..models.batching import without_autocast
 
 # %% ../../nbs/24_decoder.generation.ipynb #1f0465db
