@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'Embedder']
 
-# %% ../../nbs/52_embedder.predict.ipynb #981ff5ed
+# %% ../../nbs/52_embedder.predict.ipynb #3825bce2
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -26,7 +26,7 @@ from ..export.windows import text_windows
 from ..models.checkpoints import local_checkpoint
 from ..models.core import position_limit
 
-# %% ../../nbs/52_embedder.predict.ipynb #04e38326
+# %% ../../nbs/52_embedder.predict.ipynb #c6ce39eb
 KINDS = ("query", "document")
 
 
@@ -41,13 +41,14 @@ def _check_texts(texts):
         except UnicodeEncodeError as error: raise DataError(f"text {i}: no valid Unicode at position {error.start}") from None
     return texts
 
-# %% ../../nbs/52_embedder.predict.ipynb #8d35c667
+# %% ../../nbs/52_embedder.predict.ipynb #f680a822
 class Embedder:
     "A finished embedder: texts in, vectors out."
 
     reads = "texts"
     answer_fields = "text", "vector", "error"
     file_formats = ".npy", ".parquet"  # What `write` writes, beside JSON Lines
+    options = "kind", "width", "dtype", "precision"  # Of the command line, beside those of every family
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class Embedder:
     def __repr__(self):
         return f"Embedder({self.width} dimensions, trained widths {list(self.recipe.widths) or [self.width]}; {self.max_length} tokens; {self.model.device}, {self.precision})"
 
-# %% ../../nbs/52_embedder.predict.ipynb #81a70f21
+# %% ../../nbs/52_embedder.predict.ipynb #7b5e1a3c
 @patch
 def encode(
     self: Embedder,
@@ -117,7 +118,7 @@ def encode(
     if windows: vectors = _join_windows(vectors, owners, np.minimum(lengths, length))
     return as_dtype(cut_vectors(vectors, width, self.recipe.normalize), dtype, self.recipe.int8)
 
-# %% ../../nbs/52_embedder.predict.ipynb #59e77432
+# %% ../../nbs/52_embedder.predict.ipynb #e7dcd7f8
 def _bar(total):
     "A progress bar on stderr."
     from tqdm.auto import tqdm
@@ -136,7 +137,7 @@ def _join_windows(vectors, owners, lengths):
     sums = np.add.reduceat(vectors * lengths[:, None], starts)
     return sums / np.add.reduceat(lengths, starts)[:, None]
 
-# %% ../../nbs/52_embedder.predict.ipynb #0b7c04d7
+# %% ../../nbs/52_embedder.predict.ipynb #a534bf94
 @patch
 def calibrate_int8(
     self: Embedder,
@@ -157,7 +158,7 @@ def save(
 
     return save_model(self.model, self.tokenizer, folder)
 
-# %% ../../nbs/52_embedder.predict.ipynb #dc2ec383
+# %% ../../nbs/52_embedder.predict.ipynb #89937e12
 @patch
 def search(
     self: Embedder,
@@ -172,7 +173,7 @@ def search(
     found = self.encode(queries, "query", None if width == self.width else width)
     return top_k(found, vectors, k, first_pass, self.recipe.int8)
 
-# %% ../../nbs/52_embedder.predict.ipynb #909121e4
+# %% ../../nbs/52_embedder.predict.ipynb #5f9c458e
 def _state_of(embedder, request, options):
     "What makes an interrupted file the same file."
     file = Path(request.file)
@@ -192,7 +193,7 @@ def _open_parts(folder, state):
     if not file.is_file(): file.write_text(json.dumps(state))
     return len(list(folder.glob("*.done")))
 
-# %% ../../nbs/52_embedder.predict.ipynb #8b72d0f9
+# %% ../../nbs/52_embedder.predict.ipynb #fdcff49c
 def _write_part(folder, number, vectors, rows):
     "Write a chunk: vectors, texts and kept columns; it counts when its mark is there."
     np.save(folder/f"{number:06}.npy", vectors)
@@ -200,7 +201,7 @@ def _write_part(folder, number, vectors, rows):
     (folder/f"{number:06}.jsonl").write_text(lines, encoding="utf-8")
     (folder/f"{number:06}.done").touch()
 
-# %% ../../nbs/52_embedder.predict.ipynb #8ee210a6
+# %% ../../nbs/52_embedder.predict.ipynb #8b44977d
 def _join_npy(parts, output):
     "Copy the vectors of all parts into one file."
     shapes = [np.load(part, mmap_mode="r").shape for part in parts]
@@ -234,7 +235,7 @@ def _join_parquet(parts, output):
     writer.close()
     partial.replace(output)
 
-# %% ../../nbs/52_embedder.predict.ipynb #95966bfa
+# %% ../../nbs/52_embedder.predict.ipynb #49124eb6
 @patch(cls_method=True)
 def write(
     cls: Embedder,
@@ -283,7 +284,7 @@ def write(
     shutil.rmtree(home)
     return {"rows": total, "errors": errors, "truncated": embedder.truncated}
 
-# %% ../../nbs/52_embedder.predict.ipynb #12fdc6f5
+# %% ../../nbs/52_embedder.predict.ipynb #5c878809
 @patch
 def predict(
     self: Embedder,
@@ -306,7 +307,9 @@ def stream(
 ) -> Iterator:  # `text vector`, or `text error`, of each input, with the kept columns
     "Encode a thousand inputs at a time; the first thousand are read before the model is loaded."
     check_kept_columns(request.keep_columns, cls.answer_fields)
-    chunks, options = chunked(request_rows(request)), getattr(request, "options", {})
-    embedder = cls.load(folder)
+    options = dict(request.options)
+    if options.pop("dtype", "float32") != "float32": raise ConfigError("--dtype: JSON Lines hold float32; write to .npy or .parquet")
+    chunks, precision = chunked(request_rows(request)), options.pop("precision", "fp32")
+    embedder = cls.load(folder, precision=precision)
     for rows in chunks:
         yield from answer_rows(rows, lambda texts, images: embedder.predict(texts, windows=request.windows, **options))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['all_rows', 'PairLoss', 'count_rows', 'smaller_chunks', 'check_settings', 'embedder_optimizer', 'EmbedderTraining']
 
-# %% ../../nbs/42_embedder.training.ipynb #2bfade39
+# %% ../../nbs/42_embedder.training.ipynb #238397f9
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -37,7 +37,7 @@ from ..training.results import check_metric, note_warnings, save_results
 from ..training.run import Run
 from ..training.stage import Stage
 
-# %% ../../nbs/42_embedder.training.ipynb #23fa5284
+# %% ../../nbs/42_embedder.training.ipynb #ca00aaa8
 class _GatherRows(torch.autograd.Function):
     "The rows of all processes, in the order of their ranks; gradients are summed over the processes."
 
@@ -73,7 +73,7 @@ def all_rows(
     sizes = [int(size) for size in sizes]
     return _GatherRows.apply(rows, sizes), sum(sizes[:rank()])
 
-# %% ../../nbs/42_embedder.training.ipynb #33615e4b
+# %% ../../nbs/42_embedder.training.ipynb #a597fa62
 def _first_of_each(keys):
     "(place of the first of each different key, number of the key of each entry)."
     different, inverse = torch.unique(keys, return_inverse=True)
@@ -81,7 +81,7 @@ def _first_of_each(keys):
     first = torch.full_like(different, len(keys)).scatter_reduce(0, inverse, places, "amin")
     return first, inverse
 
-# %% ../../nbs/42_embedder.training.ipynb #aec7c17f
+# %% ../../nbs/42_embedder.training.ipynb #da63c383
 class PairLoss:
     "The loss of a batch of pairs, triplets and scored pairs, summed over its rows."
 
@@ -143,7 +143,7 @@ class PairLoss:
         compute = lambda a, b: loss((a * b).sum(1), scores, self.settings.temperature)
         return over_widths(compute, self.widths, *sides) * len(scores) / world_size()
 
-# %% ../../nbs/42_embedder.training.ipynb #9b952578
+# %% ../../nbs/42_embedder.training.ipynb #748f9e22
 def count_rows(
     chunk_tokens: int,  # `embedding.chunk_tokens`
     batch: dict,  # From `PairCollator`
@@ -154,7 +154,7 @@ def count_rows(
     cells = sum(len(mask[rows]) * longest for rows, longest in chunks)
     return BatchCounts(len(batch["query"]), len(batch["query"]), int(mask.sum()), cells)
 
-# %% ../../nbs/42_embedder.training.ipynb #cb22f635
+# %% ../../nbs/42_embedder.training.ipynb #90afd1d3
 def smaller_chunks(
     chunk_tokens: int,  # `embedding.chunk_tokens`
     batch: dict,  # From `PairCollator`
@@ -163,7 +163,7 @@ def smaller_chunks(
     "The same batch, to be computed in smaller chunks that keep their vectors only."
     return [batch | {"chunk_tokens": max(16, chunk_tokens // parts), "cached": True}]
 
-# %% ../../nbs/42_embedder.training.ipynb #0f08c280
+# %% ../../nbs/42_embedder.training.ipynb #a1208c84
 _WITHOUT_EFFECT = {"training.head_learning_rate_multiplier": 1.0, "model.unpad": False, "model.projection_dim": None}
 
 
@@ -181,7 +181,7 @@ def check_settings(
         raise ConfigError("training.max_batch_tokens: the rows of a batch are each other's negatives, so their number is fixed; "
                           "set training.batch_size, and embedding.chunk_tokens for memory")
 
-# %% ../../nbs/42_embedder.training.ipynb #65a01d91
+# %% ../../nbs/42_embedder.training.ipynb #552f4246
 def embedder_optimizer(
     config: Config,  # Resolved settings
     model,  # What is trained
@@ -192,7 +192,7 @@ def embedder_optimizer(
     groups = parameter_groups(model, rate, training.weight_decay, training.layerwise_learning_rate_decay)
     return build_optimizer(training.optimizer, groups, model)
 
-# %% ../../nbs/42_embedder.training.ipynb #9244c186
+# %% ../../nbs/42_embedder.training.ipynb #1fbc8539
 class EmbedderTraining:
     "The embedder's part of a training."
 
