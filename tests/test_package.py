@@ -130,7 +130,7 @@ def test_imports_are_declared():
     "What the package imports is the standard library, a requirement or, inside a function, an extra."
     ini = configparser.ConfigParser(delimiters=["="])
     ini.read(ROOT / "settings.ini")
-    alias = {"pyyaml": "yaml", "scikit_learn": "sklearn", "protobuf": "google", "pillow": "PIL", "iterative_stratification": "iterstrat"}
+    alias = {"pyyaml": "yaml", "scikit_learn": "sklearn", "protobuf": "google", "pillow": "PIL", "iterative_stratification": "iterstrat", "faiss_cpu": "faiss"}
     def packages(key):
         names = (re.split(r"[<>=!~;\[]", r)[0].lower().replace("-", "_") for r in ini["DEFAULT"][key].split())
         return {alias.get(n, n) for n in names}
