@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from .data import load_captions
-from .evaluation import CaptionerEvaluator, report_captions
+from .evaluation import CaptionerEvaluator, other_captions, report_captions
 from .gallery import gallery_html
 from .metrics import caption_difference, per_caption
 from .model import reload
+from .others import is_other
 from .training import write_captions
 from ..core.errors import CheckpointError, CockatooError
 from ..core.files import write_json
@@ -87,10 +88,13 @@ def record_captions(
     reading = evaluation_data(run, data, settings)
     loaded = load_captions(reading, config.captioner, splits=(split,), cut=data is None)
     check_evaluation_rows(run, split, loaded, data)
-    model, processor, _ = reload(run.model_dir)
-    evaluator, rows = CaptionerEvaluator(model, processor, loaded, config), loaded.splits[split]
-    captions = evaluator.captions(split, config.captioner.eval_images)
-    report = report_captions(rows, captions, evaluator.loss(split))
+    rows = loaded.splits[split]
+    if is_other(run.model_dir): captions, loss = other_captions(run.model_dir, rows, config), None
+    else:
+        model, processor, _ = reload(run.model_dir)
+        evaluator = CaptionerEvaluator(model, processor, loaded, config)
+        captions, loss = evaluator.captions(split, config.captioner.eval_images), evaluator.loss(split)
+    report = report_captions(rows, captions, loss)
     write_captions(Run(folder), split, rows, captions)
     write_json(folder/"metrics.json", {split: report})
     write_json(folder/"data.json", loaded.report)

@@ -116,7 +116,8 @@ def _data_rows(data_a, data_b):
     sources = [data.get("source") for data in (data_a, data_b)]
     rows = [{"what": "source", "a": sources[0], "b": sources[1], "same": sources[0] == sources[1]}]
     for split in dict.fromkeys([*data_a.get("splits", {}), *data_b.get("splits", {})]):
-        counts = [data.get("splits", {}).get(split, {}).get("rows") for data in (data_a, data_b)]
+        facts = [data.get("splits", {}).get(split, {}) for data in (data_a, data_b)]
+        counts = [found.get("rows", found.get("images")) for found in facts]  # a captioner counts images
         prints = [data.get("fingerprints", {}).get(split) for data in (data_a, data_b)]
         same = prints[0] is not None and prints[0] == prints[1]
         rows.append({"what": f"{split} rows", "a": counts[0], "b": counts[1], "same": same})
