@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['caches_features', 'feature_bytes', 'check_feature_room', 'CaptionInputs', 'caption_losses', 'caption_images',
-           'report_captions', 'CaptionerEvaluator', 'evaluate']
+           'report_captions', 'CaptionerEvaluator', 'other_captions', 'evaluate']
 
 # %% ../../nbs/43_captioner.evaluation.ipynb #6fba0f90
 import math
@@ -18,6 +18,7 @@ import torch
 from .batches import CaptionCollator, ImageLoader, caption_tokens
 from .data import load_captions
 from .llava import vision_is_frozen
+from .others import caption_pixels, is_other, reload_any
 from .metrics import caption_intervals, caption_report
 from .model import (
     generate, prompt_ids, reload, vision_digest, encode_images, with_encoded_images)
@@ -257,6 +258,21 @@ class CaptionerEvaluator:
         captions = self.captions("validation", self.config.captioner.eval_images)
         return report_captions(self.data.splits["validation"], captions, loss, resamples=0)
 
+# %% ../../nbs/43_captioner.evaluation.ipynb #cd22a127
+def other_captions(
+    folder,  # A model folder of another form than LLaVA
+    rows,  # A split of `CaptionData`
+    config: Config,  # Resolved settings of a captioner
+) -> list:  # Of the first `captioner.eval_images` images, or of all
+    "Caption a split with a captioner of another form."
+    model, processor, _ = reload_any(folder)
+    pixels = ImageLoader(rows, processor.image_processor)
+    numbers = list(range(len(rows)))[:config.captioner.eval_images or None]
+    captions = []
+    for start in range(0, len(numbers), 16):
+        captions += caption_pixels(model, processor, pixels(numbers[start:start + 16]), config.generation)
+    return captions
+
 # %% ../../nbs/43_captioner.evaluation.ipynb #cbfb8ce4
 def evaluate(
     run: Run,  # A finished captioner run
@@ -269,6 +285,9 @@ def evaluate(
     loaded = load_captions(
         evaluation_data(run, data, settings), config.captioner, splits=(split,), cut=data is None)
     check_evaluation_rows(run, split, loaded, data)
+    if is_other(run.model_dir):
+        rows = loaded.splits[split]
+        return report_captions(rows, other_captions(run.model_dir, rows, config))
     model, processor, _ = reload(run.model_dir)
     model.to(training_device(config))
     evaluator = CaptionerEvaluator(model, processor, loaded, config, notify=print_note)

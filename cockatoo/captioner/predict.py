@@ -7,13 +7,14 @@ __all__ = ['image_files', 'CaptionPredictor']
 
 # %% ../../nbs/53_captioner.predict.ipynb #473e30f6
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
 from fastcore.basics import patch
 
-from .model import generate, reload
+from .model import generate
+from .others import caption_pixels, is_other, reload_any
 from ..core.errors import ConfigError, DataError, unknown
 from ..core.settings import GenerationSettings
 from ..data.annotations import TABLES, input_rows
@@ -54,6 +55,7 @@ def _generation_settings(config, given):
         if name not in fields: raise ConfigError(unknown("setting of generation", name, fields))
     own = {name: getattr(config, name, None) for name in fields}
     known = {name: value for name, value in own.items() if value is not None}
+    if "max_new_tokens" not in known: known["max_new_tokens"] = getattr(config, "max_length", None) or 30
     return GenerationSettings(**known | given)
 
 # %% ../../nbs/53_captioner.predict.ipynb #d9c74c33
@@ -68,24 +70,28 @@ class CaptionPredictor:
         model,  # A captioner, without adapters
         processor,  # Its processor
         settings: GenerationSettings,  # How captions are generated
+        caption: Callable = generate,  # (model, processor, pixels, settings, batch size) -> captions
     ):
         self.model = model
+        self._generate = caption
         self.processor = processor
         self.settings = settings
 
     @classmethod
     def load(
         cls,
-        folder: str | Path,  # A run folder, its model folder, or any LLaVA folder
+        folder: str | Path,  # A run folder, its model folder, any other captioner's folder, or a hub id
         device: str | None = None,  # `cuda`, `mps` or `cpu`; None: the best there is
         **generation,  # `num_beams`, `max_new_tokens`, `do_sample`, ... instead of the saved ones
     ) -> "CaptionPredictor":
         "Read a model; raises `CheckpointError` that names what a folder lacks."
         from cockatoo.core.hardware import detect
 
-        model, processor, _ = reload(model_folder(folder))
+        where = model_folder(folder)
+        model, processor, _ = reload_any(where)
+        caption = caption_pixels if is_other(where) else generate
         settings = _generation_settings(model.generation_config, generation)
-        return cls(model.to(device or detect().device), processor, settings)
+        return cls(model.to(device or detect().device), processor, settings, caption)
 
 # %% ../../nbs/53_captioner.predict.ipynb #572b0462
 @patch
@@ -106,7 +112,7 @@ def _caption(self: CaptionPredictor, pixels, batch_size):
     import torch
 
     if not pixels: return []
-    return generate(self.model, self.processor, torch.stack(pixels), self.settings, batch_size)
+    return self._generate(self.model, self.processor, torch.stack(pixels), self.settings, batch_size)
 
 # %% ../../nbs/53_captioner.predict.ipynb #b0d75ef8
 @patch

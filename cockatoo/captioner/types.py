@@ -176,7 +176,8 @@ CAPTIONER = Family(
     sources={
         "demo": "cockatoo.captioner.scenes:source", "demo-scenes": "cockatoo.captioner.scenes:source",
         **{name: "cockatoo.captioner.sources:open_builtin" for name in ("flickr", "coco", "pexels", "docornot", "validation")}},
-    model_classes=("LlavaForConditionalGeneration",),
+    model_classes=(
+        "LlavaForConditionalGeneration", "VisionEncoderDecoderModel", "BlipForConditionalGeneration", "GitForCausalLM"),
     metrics=(
         "loss", "rouge_1", "rouge_2", "rouge_l", "bleu_4", "cider", "meteor", "meteor_exact_stem", "exact_match",
         "distinct_1", "distinct_2", "mean_length"),

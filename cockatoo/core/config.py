@@ -179,7 +179,7 @@ def parse_value(
     section, _, key = path.partition(".")
     annotation = sections()[section].model_fields[key].annotation
     if text.strip().lower() in ("null", "none", "~"): return "none" if _is_choice_none(annotation) else None
-    if annotation in (str, str | None): return text  # a prefix may end with a space
+    if key.endswith("_prefix"): return text  # which may end with a space
     if "list[" not in str(annotation): return text.strip()
     return _parse_names(path, text)
 

@@ -46,7 +46,7 @@ class PredictRequest:
     keep_columns: Iterable = ()  # Columns of `file` that come back with the answers
     windows: str | None = None  # Read long texts in windows: how their scores are joined
     stream: BinaryIO | None = None  # One text a line, where there are no inputs and no file
-    options: dict = field(default_factory=dict)  # For models that generate: `generation`, `stop`, `seed`, `language`, `question`
+    options: dict = field(default_factory=dict)  # What one family reads besides: `generation`, `stop`, `seed`, …; `kind`, `width`, …
     notify: Callable = print_cli_note  # Takes a line that the user should read
 
 # %% ../../nbs/50_export.ipynb #ab164eb0
