@@ -6,7 +6,7 @@
 __all__ = ['MOST_DOCUMENTS', 'SplitVectors', 'report_vectors', 'worst_misses', 'EmbedderEvaluator', 'evaluate', 'keep_retrieval',
            'write_lines']
 
-# %% ../../nbs/42_embedder.evaluation.ipynb #f5f72a38
+# %% ../../nbs/42_embedder.evaluation.ipynb #d171a531
 import json
 
 import numpy as np
@@ -24,7 +24,7 @@ from ..training.distributed import gather_rows
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
 
-# %% ../../nbs/42_embedder.evaluation.ipynb #a1e9f842
+# %% ../../nbs/42_embedder.evaluation.ipynb #0adb3b16
 class SplitVectors:
     "The texts of a split as vectors, and what is right."
 
@@ -61,7 +61,7 @@ class SplitVectors:
         documents = cut_vectors(self.documents[self.tokens.document[rows]], width)
         return (queries * documents).sum(1), self.tokens.score[rows]
 
-# %% ../../nbs/42_embedder.evaluation.ipynb #113bea03
+# %% ../../nbs/42_embedder.evaluation.ipynb #a61209ac
 def report_vectors(
     vectors: SplitVectors,
     widths=(),  # Widths that get a group of their own
@@ -77,7 +77,7 @@ def report_vectors(
         report |= {"alignment": alignment(queries, documents[first]), "uniformity": uniformity(documents)}
     return report | ({"groups": groups} if groups else {})
 
-# %% ../../nbs/42_embedder.evaluation.ipynb #ee177919
+# %% ../../nbs/42_embedder.evaluation.ipynb #60fc5085
 def worst_misses(
     vectors: SplitVectors,
     most: int = 50,  # Queries
@@ -99,7 +99,7 @@ def worst_misses(
             "row": tokens.rows[rows[int(vectors.searched[i])]]["row"]})
     return misses
 
-# %% ../../nbs/42_embedder.evaluation.ipynb #a5b8dcbc
+# %% ../../nbs/42_embedder.evaluation.ipynb #cfab26ea
 class EmbedderEvaluator:
     "Evaluates an embedder on the splits of a data set."
 
@@ -127,7 +127,8 @@ class EmbedderEvaluator:
 
         numbers = datasets.Dataset.from_dict({"number": np.arange(len(table))})
         compute = lambda part: encode_rows(
-            self.model, [table[i] for i in part["number"][:]], self.tokenizer.pad_token_id, self.config.embedding.chunk_tokens)
+            self.model, [table[i] for i in part["number"][:]], self.tokenizer.pad_token_id, self.config.embedding.chunk_tokens,
+            self.config.embedding.encode_batch_size)
         return gather_rows(numbers, compute)
 
     def vectors(self, split) -> SplitVectors:
@@ -139,7 +140,7 @@ class EmbedderEvaluator:
         "The report on the validation split, during training."
         return report_vectors(self.vectors("validation"), resamples=0)
 
-# %% ../../nbs/42_embedder.evaluation.ipynb #8f209dde
+# %% ../../nbs/42_embedder.evaluation.ipynb #e245a574
 def evaluate(
     run: Run,  # A finished embedder run
     data: str | None = None,  # `None`: the data of the run
@@ -154,7 +155,7 @@ def evaluate(
     evaluator = EmbedderEvaluator(model, tokenizer, loaded, config)
     return report_vectors(evaluator.vectors(split), model.recipe.widths)
 
-# %% ../../nbs/42_embedder.evaluation.ipynb #b19fe4e2
+# %% ../../nbs/42_embedder.evaluation.ipynb #1dd00979
 MOST_DOCUMENTS = 20_000
 
 

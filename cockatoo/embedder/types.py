@@ -65,10 +65,13 @@ MODERNBERT_EMBED = ModelSpec(
         ("document 001", {
             "training.batch_size": 16, "training.warmup_steps": 500, "training.optimizer": "adamw",
             "training.eval_strategy": "steps", "training.eval_steps": 50, "training.save_steps": 50,
-            "training.logging_steps": 10}),
+            "training.logging_steps": 10, "embedding.encode_batch_size": 16}),
         ("how well the right documents are ranked", {"training.metric_for_best_model": "ndcg_at_10"}),
         reasons=_REASONS),
-    errata=ERRATA)
+    errata=ERRATA + errata_table("001", """
+encoder.num_attention_heads, encoder.max_position_embeddings | 16 and 8192 | the same; empty keeps those of the checkpoint
+encoder.initializer_range | of all weights | of new weights
+"""))
 
 # %% ../../nbs/02_embedder.types.ipynb #5e77bb05
 MINILM_EMBED = ModelSpec(
@@ -88,7 +91,10 @@ MINILM_EMBED = ModelSpec(
         ("one to three epochs", {"training.num_epochs": 1, "training.average_from_epoch": 0.5}),
         ("fused AdamW is fastest for 23 M parameters", {"training.optimizer": "adamw"}),
         ("how often the right document comes first", {"training.metric_for_best_model": "recall_at_1"}),
-        reasons=_REASONS))
+        reasons=_REASONS),
+    errata=errata_table("001", """
+model.checkpoint | lightonai/modernbert-embed-large | that is modernbert-embed; this type is for machines without a hub or a GPU
+"""))
 
 # %% ../../nbs/02_embedder.types.ipynb #2fa705dd
 EMBEDDER = Family(
