@@ -71,6 +71,7 @@ def _size_erratum(size):
 ERRATA = tuple(map(_size_erratum, SIZES)) + errata_table("003", """
 training.precision | a flag, --use-amp | the machine decides: bf16, fp16 with a scaler, or fp32
 model.dropout | 0.1 in examples, 0.0 in the table of defaults | 0.0
+vocab_size | 32000 for every size | 8000 for tiny, whose embeddings would be most of the model otherwise
 data_dir, data_file, val_file | data/processed and two .npy files | --data names a file or a folder of splits
 range | batch 1-32, dropout 0-0.5, vocabulary 8000-100000 ... | advice, not bounds; only what cannot work is refused
 training.weight_decay | 0.0 if you have dropout | the rule has no basis; the decay is decoupled
