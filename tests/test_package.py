@@ -130,13 +130,13 @@ def test_imports_are_declared():
     "What the package imports is the standard library, a requirement or, inside a function, an extra."
     ini = configparser.ConfigParser(delimiters=["="])
     ini.read(ROOT / "settings.ini")
-    alias = {"pyyaml": "yaml", "scikit_learn": "sklearn", "protobuf": "google", "pillow": "PIL", "iterative_stratification": "iterstrat"}
+    alias = {"pyyaml": "yaml", "scikit_learn": "sklearn", "protobuf": "google", "pillow": "PIL", "iterative_stratification": "iterstrat", "faiss_cpu": "faiss"}
     def packages(key):
         names = (re.split(r"[<>=!~;\[]", r)[0].lower().replace("-", "_") for r in ini["DEFAULT"][key].split())
         return {alias.get(n, n) for n in names}
     required = packages("requirements") | set(sys.stdlib_module_names) | {"cockatoo"}
     extras = set().union(*(packages(k) for k in ini["DEFAULT"] if k.endswith("_requirements")))
-    extras |= {"accelerate", "tokenizers", "huggingface_hub", "IPython", "pyarrow", "flash_attn", "packaging", "pydantic_core"}  # come with a requirement
+    extras |= {"accelerate", "tokenizers", "huggingface_hub", "IPython", "pyarrow", "flash_attn", "packaging", "pydantic_core", "umap"}  # come with a requirement, or are used where they are installed
     for path in (ROOT / "cockatoo").rglob("*.py"):
         tree = ast.parse(path.read_text())
         top = {id(n) for n in tree.body}
@@ -155,15 +155,57 @@ def test_lint():
     assert not done.returncode, done.stdout
 
 
-def test_wheel_holds_the_package(tmp_path):
-    "`py.typed`, the extras and the long description reach the built package."
-    work = copy(tmp_path)
-    for name in ("setup.py", "README.md"):
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    "What `python -m build` makes: the sdist, and from it the wheel. Not isolated, because that would fetch setuptools."
+    work = copy(tmp_path_factory.mktemp("archives"))
+    for name in ("setup.py", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"):
         shutil.copy(ROOT / name, work / name)
-    done = subprocess.run([sys.executable, "setup.py", "-q", "bdist_wheel"], cwd=work, capture_output=True, text=True, env=dict(os.environ))
-    assert not done.returncode, done.stderr
+    done = subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check"], cwd=work, capture_output=True, text=True)
+    assert not done.returncode, done.stdout[-3000:] + done.stderr[-3000:]
+    return {path.suffix: path for path in (work / "dist").iterdir()}
+
+
+def test_wheel_holds_the_package(archives):
+    "`py.typed`, the extras and the long description reach the built package."
     from zipfile import ZipFile
 
-    wheel = ZipFile(next((work / "dist").glob("*.whl")))
+    wheel = ZipFile(archives[".whl"])
     meta = wheel.read(next(n for n in wheel.namelist() if n.endswith("METADATA"))).decode()
     assert "cockatoo/py.typed" in wheel.namelist() and "Provides-Extra: offline" in meta and "# cockatoo" in meta.lower()
+
+
+INSTALLED = """
+import importlib, pathlib, sys
+from importlib.metadata import entry_points, version
+import cockatoo
+
+assert pathlib.Path(cockatoo.__file__).is_relative_to(sys.prefix), cockatoo.__file__
+assert version("cockatoo") == cockatoo.__version__
+assert "cockatoo.cli:main" in {e.value for e in entry_points(group="console_scripts", name="cockatoo")}
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+for name in cockatoo.__all__:
+    getattr(cockatoo, name)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".whl"], ids=["sdist", "wheel"])
+def test_archives_install(archives, suffix, tmp_path):
+    """Each archive installs into an environment of its own, and every module imports there.
+
+    Nothing is downloaded: a .pth file lets the new environment see the requirements of this one, but not this package."""
+    import sysconfig
+
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "clean"], check=True)
+    inside = next((tmp_path / "clean").rglob("site-packages"))
+    (inside / "requirements.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    python, environment = tmp_path / "clean/bin/python", {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment["PYTHONPATH"] = str(ROOT / "tests/network")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", python, "install", "--no-index", "--no-deps",
+           "--no-build-isolation", "--ignore-installed", archives[suffix]]
+    done = subprocess.run(pip, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert not done.returncode, done.stdout[-3000:] + done.stderr[-3000:]
+    for command in ([python, "-c", INSTALLED, *MODULES], [tmp_path / "clean/bin/cockatoo", "models"]):
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert not done.returncode, done.stderr[-3000:]

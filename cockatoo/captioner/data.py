@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .reading import CaptionReading
+from .reading import CaptionReading, image_key
 from .sources import open_captions
 from ..core.errors import ConfigError
 from ..data.cache import cache_root, read_arrow, work_folder, write_arrow
@@ -23,6 +23,7 @@ from ..data.core import data_error, text_digest
 from ..data.loading import (
     SplitTable, blocks, fingerprint, image_inspection, plan_splits, rejected_report,
     rejected_warnings, source_warnings)
+from ..data.sampling import max_rows, sample_plan
 from ..data.sources import SPLITS
 from ..data.splits import hash_split
 
@@ -58,7 +59,7 @@ class _Index(NamedTuple):
     first: np.ndarray  # (images,), its first row
     rows: np.ndarray  # Kept rows, those of one image together
     starts: np.ndarray  # (images + 1,), where the rows of an image start in `rows`
-    keys: np.ndarray  # uint64 (rows,), hash of the image with the seed
+    sample: np.ndarray  # uint64 (rows,), the smallest ones are the sample
     digests: np.ndarray  # uint64 (rows,), digest of the image
     removed: np.ndarray  # Rows whose image is in a later split
     number: np.ndarray  # (rows,), number of the image
@@ -78,7 +79,8 @@ def _index_images(reading, settings):
     rows = kept[np.argsort(number[kept], kind="stable")]
     starts = np.searchsorted(number[rows], np.arange(len(first) + 1))
     removed = np.flatnonzero(split < image_split[number])
-    return _Index(image_split, first, rows, starts, keys, digests, removed, number)
+    sample = np.frombuffer(reading.sample, np.uint64)
+    return _Index(image_split, first, rows, starts, sample, digests, removed, number)
 
 # %% ../../nbs/13_captioner.data.ipynb #6ae4770f
 def _write_removed(index, stored, path):
@@ -98,9 +100,10 @@ def _split_images(name, index, settings, source):
     if not len(images):
         raise data_error(f"no image fell into the split {name!r}", source.name,
                          expected="more images, or a file for that split")
-    if name != "train" or not settings.max_samples or len(images) <= settings.max_samples: return images
-    order = np.argsort(index.keys[index.first[images]], kind="stable")
-    return np.sort(images[order[:settings.max_samples]])
+    most = max_rows(settings, name)
+    if not most or len(images) <= most: return images
+    order = np.argsort(index.sample[index.first[images]], kind="stable")
+    return np.sort(images[order[:most]])
 
 # %% ../../nbs/13_captioner.data.ipynb #f4e62672
 def _image_cells(images, index, others, joined, digest):
@@ -215,6 +218,7 @@ def load_captions(
     _check_settings(settings)
     source = open_captions(settings.source, captioner.image_column, captioner.caption_column)
     plan, root = plan_splits(source, settings, splits, cut), cache_root(settings.cache_dir)
+    plan = sample_plan(plan, settings, image_key, source.notes)
     with image_inspection(root) as inspect:
         reading = CaptionReading(settings, work_folder(root), inspect)
         stored = reading.read(plan, source)

@@ -143,11 +143,12 @@ def caption_intervals(
     resamples: int = 1000,  # Bootstrap draws of the images
     seed: int = 0,  # Of the draws
     level: float = .95,  # How often such an interval contains the true value
+    progress: Callable = lambda: None,  # Called after each chunk of draws; may raise to end it
 ) -> dict:  # `{metric: [low, high], "level", "resamples"}`; `None` where not defined
     "Intervals for `caption_report`: what another sample of images would have given."
     check_resamples(resamples, level)
     measure = caption_measure(predictions, references)
-    found = bootstrap_intervals(measure, len(predictions), resamples, seed, level)
+    found = bootstrap_intervals(measure, len(predictions), resamples, seed, level, progress)
     return found | {"level": level, "resamples": resamples}
 
 # %% ../../nbs/33_captioner.metrics.ipynb #f4bd8e33

@@ -6,36 +6,44 @@
 __all__ = ['image_files', 'CaptionPredictor']
 
 # %% ../../nbs/53_captioner.predict.ipynb #473e30f6
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 
 from fastcore.basics import patch
 
-from .model import generate, reload
+from .model import generate
+from .others import caption_pixels, is_other, reload_any
 from ..core.errors import ConfigError, DataError, unknown
 from ..core.settings import GenerationSettings
+from ..data.annotations import TABLES, input_rows
 from ..data.core import data_error, plain_cell
-from ..data.images import SUFFIXES, image_reference, read_image
-from ..data.reading import read_rows
-from ..export.core import TABLES, PredictRequest, check_kept_columns
-from ..models.checkpoints import local_checkpoint
+from ..data.folders import counted_suffixes, folder_content, folder_files
+from ..data.images import SUFFIXES, DeepImages, file_format, image_reference, read_image, with_bits
+from ..export.core import PredictRequest, check_kept_columns
+from ..models.checkpoints import image_bits, model_folder
 
 # %% ../../nbs/53_captioner.predict.ipynb #4231a3a2
+_log = logging.getLogger(__name__)
+
+
 def image_files(
     paths,  # Files and folders; one or many
 ) -> list:  # Strings: files as they were given, and the image files of each folder, sorted
-    "The image files; raises `DataError` for a folder without any. They are not opened here."
+    "The image files; raises `DataError` for a folder without any. Other files of a folder are logged, by their endings."
     found = []
     for path in map(Path, [paths] if isinstance(paths, (str, Path)) else paths):
         if not path.is_dir():
             found.append(str(path))
             continue
-        files = [file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES]
-        inside = sorted(str(file) for file in files if file.is_file())
+        images = {file: file_format(file) is not None for file in folder_files(path)}
+        inside = sorted(str(file) for file, is_image in images.items() if is_image)
         if not inside:
-            expected = f"files {' '.join(SUFFIXES)}"
-            raise data_error("there is no image in this folder", path, expected=expected)
+            raise data_error(f"there is no image in this folder; found {folder_content(path)}", path,
+                             expected=f"files {' '.join(SUFFIXES)}")
+        others = [file for file, is_image in images.items() if not is_image]
+        if others: _log.warning("%s: files that are no images: %s", path, counted_suffixes(others))
         found += inside
     return found
 
@@ -47,6 +55,7 @@ def _generation_settings(config, given):
         if name not in fields: raise ConfigError(unknown("setting of generation", name, fields))
     own = {name: getattr(config, name, None) for name in fields}
     known = {name: value for name, value in own.items() if value is not None}
+    if "max_new_tokens" not in known: known["max_new_tokens"] = getattr(config, "max_length", None) or 30
     return GenerationSettings(**known | given)
 
 # %% ../../nbs/53_captioner.predict.ipynb #d9c74c33
@@ -61,33 +70,37 @@ class CaptionPredictor:
         model,  # A captioner, without adapters
         processor,  # Its processor
         settings: GenerationSettings,  # How captions are generated
+        caption: Callable = generate,  # (model, processor, pixels, settings, batch size) -> captions
     ):
         self.model = model
+        self._generate = caption
         self.processor = processor
         self.settings = settings
 
     @classmethod
     def load(
         cls,
-        folder: str | Path,  # A run folder, its model folder, or any LLaVA folder
+        folder: str | Path,  # A run folder, its model folder, any other captioner's folder, or a hub id
         device: str | None = None,  # `cuda`, `mps` or `cpu`; None: the best there is
         **generation,  # `num_beams`, `max_new_tokens`, `do_sample`, ... instead of the saved ones
     ) -> "CaptionPredictor":
         "Read a model; raises `CheckpointError` that names what a folder lacks."
         from cockatoo.core.hardware import detect
 
-        model, processor, _ = reload(local_checkpoint(folder))
+        where = model_folder(folder)
+        model, processor, _ = reload_any(where)
+        caption = caption_pixels if is_other(where) else generate
         settings = _generation_settings(model.generation_config, generation)
-        return cls(model.to(device or detect().device), processor, settings)
+        return cls(model.to(device or detect().device), processor, settings, caption)
 
 # %% ../../nbs/53_captioner.predict.ipynb #572b0462
 @patch
-def _read(self: CaptionPredictor, image):
-    "The pixels of an image, `(3, height, width)`, and `None`; or `None` and why there are none."
+def _read(self: CaptionPredictor, image, deep=None):
+    "The pixels of an image, `(3, height, width)`, and `None`; or `None` and why there are none. `deep` counts it."
     try: reference = image_reference(image)
     except ValueError as error: return None, str(error)
     if reference is None: return None, "nothing was given"
-    pixels, fault = read_image(reference)
+    pixels, fault = read_image(with_bits(reference, image_bits(self.model)), deep)
     if fault: return None, fault
     inputs = self.processor.image_processor(images=[pixels], return_tensors="pt")
     return inputs.pixel_values[0], None
@@ -99,7 +112,7 @@ def _caption(self: CaptionPredictor, pixels, batch_size):
     import torch
 
     if not pixels: return []
-    return generate(self.model, self.processor, torch.stack(pixels), self.settings, batch_size)
+    return self._generate(self.model, self.processor, torch.stack(pixels), self.settings, batch_size)
 
 # %% ../../nbs/53_captioner.predict.ipynb #b0d75ef8
 @patch
@@ -109,22 +122,23 @@ def predict(
     batch_size: int = 16,  # Most images in a batch
 ):  # Yields `{"image", "caption"}` or `{"image", "error"}` for each, in order, as they are ready
     "A caption for each image, or why there is none."
-    images = [images] if isinstance(images, (str, Path, bytes)) else list(images)
+    images, deep = [images] if isinstance(images, (str, Path, bytes)) else list(images), DeepImages()
     for start in range(0, len(images), batch_size):
         batch = images[start:start + batch_size]
-        read = [self._read(image) for image in batch]
+        read = [self._read(image, deep) for image in batch]
         captions = iter(self._caption([pixels for pixels, fault in read if not fault], batch_size))
         for i, (image, (_, fault)) in enumerate(zip(batch, read), start):
             name = str(image) if isinstance(image, (str, Path)) else f"image {i}"
             if fault: yield {"image": name, "error": fault}
             else: yield {"image": name, "caption": next(captions)}
+    for sentence, count in deep.notes().items(): _log.warning("%s: %d", sentence, count)
 
 # %% ../../nbs/53_captioner.predict.ipynb #551ddb42
 def _table_rows(request):
     "The path of the image in each row of a table, and its kept columns."
     column, folder = request.image_column or "image", Path(request.file).parent
     paths, kept = [], []
-    for row in read_rows(Path(request.file)):
+    for row in input_rows(Path(request.file)):
         if row.fault: raise DataError(f"{row.id}: {row.fault}")
         for name in (column, *request.keep_columns):
             if name not in row.values:

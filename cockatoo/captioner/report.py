@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.tables import split_table
+from ..data.answers import annotation_findings, annotation_lines
 from ..data.core import normalize_text, show, text_digest
 from ..data.duplicates import find_duplicates, near_pairs
 from ..data.findings import (
@@ -256,6 +257,7 @@ def _rows_and_tokens(report):
     if rejected: yield rejected
     for reason, n in (report.get("removed") or {}).items():
         yield _finding("removed", "note", n, f"{count_of(n, 'row')} left out: {reason}")
+    yield from annotation_findings(report)
     yield from other_findings(report.get("warnings") or (), severity="note")
 
 # %% ../../nbs/13_captioner.report.ipynb #e7fe07fa
@@ -318,7 +320,9 @@ class CaptionReport(Report):
         counts, rows = self.report["captions"], [("split", "images", "captions")]
         for name, images, captions in _split_rows(self.report):
             rows.append((name, f"{images:,}", f"{captions:,}"))
+        annotations = annotation_lines(self.report)
         return [split_table(rows), "",
                 f"{counts['split']}: {counts['distinct']:,} different captions of "
                 f"{counts['captions']:,}, the median one of {counts['median_words']:g} words; "
-                f"{counts['vocabulary']:,} words, {counts['entropy']:.1f} bits a word"]
+                f"{counts['vocabulary']:,} words, {counts['entropy']:.1f} bits a word",
+                *([""] if annotations else []), *annotations]

@@ -16,20 +16,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .balance import resample, resampling_report
+from .column_findings import column_findings
+from .columns import label_differences, left_out_columns
 from .duplicates import REASONS, count_duplicates, dedupe
-from .labels import LabelSpace
+from .labels import LabelSpace, settle_halves
+from .layout import find_layout
 from .reading import LabelReading
 from .sources import LabelOpener
 from ..core.errors import ConfigError
 from ..data.cache import cache_root, read_arrow, work_folder, write_arrow
+from ..data.cells import near_equal
 from ..data.core import data_error
 from ..data.described import open_source
 from ..data.duplicates import comparable_texts, find_duplicates, near_duplicates
 from ..data.loading import (
     SHOWN, SplitTable, blocks, fingerprint, image_inspection, plan_splits, rejected_report,
     rejected_warnings, source_warnings)
+from ..data.sampling import max_rows, sample_plan
 from ..data.sources import SPLITS
-from ..data.splits import hash_split, stratified_split
+from ..data.splits import hash_split, position_split, stratified_split
 
 # %% ../../nbs/11_classifier.data.ipynb #792659b2
 @dataclass(repr=False)
@@ -55,10 +60,11 @@ class TextData(SplitTable):
 # %% ../../nbs/11_classifier.data.ipynb #69e2228e
 def _missing_class(annotated, positive):
     "What a label lacks to be learnt, or `None`."
-    if not annotated: return "is annotated in no training row"
+    if not annotated: return "is annotated in no training row, and is never predicted"
     if 0 < positive < annotated: return None
     name = "positives" if positive else "negatives"
-    return f"has only {name} ({annotated:,} of {annotated:,} training rows)"
+    rest = "" if positive else ", and is never predicted"
+    return f"has only {name} ({annotated:,} of {annotated:,} training rows){rest}"
 
 # %% ../../nbs/11_classifier.data.ipynb #2687ec54
 def check_classes(
@@ -85,6 +91,8 @@ def _assign(reading, settings, targets, mask):
     def decide(rows, shares):
         if settings.split_method == "hash":
             return hash_split(keys[rows], shares.get("validation", 0.), shares.get("test", 0.))
+        if settings.split_method == "position":
+            return position_split(rows.sum(), shares.get("validation", 0.), shares.get("test", 0.))
         seed = settings.split_seed
         return stratified_split(targets[rows], mask[rows], shares, seed, digests[rows], keys[rows])
 
@@ -177,11 +185,15 @@ def _write_split(path, stored, index, targets, mask, digest):
     return read_arrow(write_arrow(path, tables()))
 
 # %% ../../nbs/11_classifier.data.ipynb #22df9bfe
-def _training_rows(index, reading, settings, targets, mask, space):
-    "The training rows that are used, at most `max_samples` and then rebalanced, and what rebalancing did."
-    if settings.max_samples is not None and len(index) > settings.max_samples:
-        digests = np.frombuffer(reading.digests, np.uint64)[index]
-        index = np.sort(index[np.argsort(digests, kind="stable")[:settings.max_samples]])
+def _sampled(index, reading, most):
+    "At most so many of the rows of a split, in their order; a small sample is a part of a larger one."
+    if most is None or len(index) <= most: return index
+    digests = np.frombuffer(reading.digests, np.uint64)[index]
+    return np.sort(index[np.argsort(digests, kind="stable")[:most]])
+
+
+def _training_rows(index, settings, targets, mask, space):
+    "The training rows that are used after rebalancing, and what it did."
     if settings.rebalance == "none": return index, None
     chosen = resample(targets[index], mask[index], settings.rebalance, settings.max_rebalance_factor,
                       settings.split_seed)
@@ -224,9 +236,9 @@ def _make_splits(wanted, reading, settings, source, space, stored, split, clean)
     origin = np.frombuffer(reading.source, np.int16)
     digests = np.frombuffer(reading.digests, np.uint64)
     for name in wanted:
-        index = _split_rows(name, split, clean.keep, source)
+        index = _sampled(_split_rows(name, split, clean.keep, source), reading, max_rows(settings, name))
         if name == "train":
-            index, rebalanced = _training_rows(index, reading, settings, clean.targets, clean.mask, space)
+            index, rebalanced = _training_rows(index, settings, clean.targets, clean.mask, space)
             made = made._replace(rebalanced=rebalanced)
         made.counts[name] = _summary(clean.targets[index], clean.mask[index], space)
         for member, number in reading.sources.items():
@@ -241,19 +253,34 @@ def _make_splits(wanted, reading, settings, source, space, stored, split, clean)
     return made
 
 # %% ../../nbs/11_classifier.data.ipynb #c1dadb32
-def _warnings(reading, settings, source, made, silent, clean):
+def _column_facts(reading, settings, source, space, layout, halves):
+    "What was seen in the columns and in the names of the labels."
+    own = not source.members  # the description of a source says what its columns are
+    ignored = {*settings.ignore_columns}
+    left_out = left_out_columns(reading.files) if own else {}
+    return {
+        "notes": layout.notes,
+        "left_out": {name: counts for name, counts in left_out.items() if name not in ignored},
+        "differences": label_differences(reading.files) if own else [],
+        "near_equal": near_equal(space),
+        "half_scores": {name: int(count) for name, count in zip(space, halves) if count}}
+
+# %% ../../nbs/11_classifier.data.ipynb #fd0ea1b5
+def _warnings(reading, settings, source, made, silent, clean, facts):
     "What a user should know before training."
     warnings = check_classes(made.counts["train"]["labels"], source.name) if "train" in made.counts else []
     warnings += source_warnings(source)
     if settings.image_column and not reading.images["usable"]:
         warnings.append(f"no row has an image (data.image_column = {settings.image_column!r})")
     warnings += rejected_warnings(reading)
+    said = column_findings(facts | {"settings": settings.model_dump(), "splits": made.counts})
+    warnings += [one["what"] for one in said if one["kind"] != "left_out"]
     if silent: warnings.append(f"rows that annotate none of the active labels: {silent:,}")
     removed = clean.removed.counts if clean.removed else {}
     return warnings + [f"rows removed as {reason}: {count:,}" for reason, count in removed.items()]
 
 # %% ../../nbs/11_classifier.data.ipynb #bae10dbb
-def _report(reading, settings, source, space, every, made, silent, clean):
+def _report(reading, settings, source, space, every, made, silent, clean, facts):
     "What was read, for `data.json`."
     for member in source.members:
         if member.name in made.sources: made.sources[member.name]["licence"] = member.licence
@@ -267,7 +294,8 @@ def _report(reading, settings, source, space, every, made, silent, clean):
         "splits": made.counts,
         "sources": made.sources,
         "split_seed": settings.split_seed,
-        "warnings": _warnings(reading, settings, source, made, silent, clean),
+        "warnings": _warnings(reading, settings, source, made, silent, clean, facts),
+        **facts,
         "images": dict(reading.images) or None,
         "rebalanced": made.rebalanced,
         "rejected": rejected_report(reading),
@@ -281,7 +309,9 @@ def _own_settings(settings, source, cut):
     if settings.near_duplicates and settings.dedupe == "none" and cut:
         raise ConfigError("data.near_duplicates = true: needs a policy in data.dedupe, which is none")
     own = dict(source.settings)
-    if not settings.image_column: own.pop("image_column", None)
+    if not settings.image_column and own.pop("image_column", None) and "text_column" not in own:
+        raise data_error("there are pictures, and data.image_column is not set", source.name,
+                         expected="data.image_column=image, and a model that reads images (clip-vit)")
     if not cut:
         own |= {"dedupe": "none", "group_column": None}
         own["ignore_columns"] = [*settings.ignore_columns, *filter(None, [settings.group_column])]
@@ -293,12 +323,17 @@ def _fixed_labels(settings, source, labels):
     known = settings.labels or ([] if labels else source.labels) or []
     return LabelSpace(dict.fromkeys([*(labels or ()), *known])) if labels or known else None
 
+# %% ../../nbs/11_classifier.data.ipynb #b02ca337
+def _natural(name):
+    "A key that sorts class numbers by their value, before names."
+    return (0, int(name), "") if name.isdecimal() else (1, 0, name)
+
 # %% ../../nbs/11_classifier.data.ipynb #46425980
 def _found_labels(settings, reading):
     "All labels: those known before, or the columns in their order and then the names in lists."
     if reading.space: return reading.space
     columns = [*(settings.label_columns or ()), *(name for file in reading.files for name in file["labels"])]
-    return LabelSpace(dict.fromkeys([*columns, *sorted(reading.annotations.codes)]))
+    return LabelSpace(dict.fromkeys([*columns, *sorted(reading.annotations.codes, key=_natural)]))
 
 # %% ../../nbs/11_classifier.data.ipynb #b6f39fcb
 def load_data(
@@ -308,17 +343,20 @@ def load_data(
     cut: bool = True,  # False: a source without splits is, whole, the one split asked for
 ) -> TextData:
     "Read, check, clean and split a labelled data set; raises `DataError` of one line for every fault."
-    source = open_source(settings.source, LabelOpener())
+    source = open_source(settings.source, LabelOpener(settings=settings))
     settings = _own_settings(settings, source, cut)
     plan = plan_splits(source, settings, splits, cut)
-    root = cache_root(settings.cache_dir)
+    if settings.image_column: plan = sample_plan(plan, settings, lambda row: row.id, source.notes)
+    fixed = _fixed_labels(settings, source, labels)
+    layout = find_layout([part for part, _, _ in plan], settings, fixed or ())
+    settings, root = layout.settings, cache_root(settings.cache_dir)
     with image_inspection(root, bool(settings.image_column)) as inspect:
-        fixed = _fixed_labels(settings, source, labels)
         reading = LabelReading(settings, work_folder(root), inspect, space=fixed, strict=labels is None)
         stored = reading.read(plan, source)
     every = _found_labels(settings, reading)
     space = labels or LabelSpace([every[every.index(name)] for name in settings.active_labels or every])
     targets, mask = reading.annotations.arrays(space)
+    halves = settle_halves(targets, mask, settings.half_scores)
     split = _assign(reading, settings, targets, mask)
     clean = _clean(reading, settings, source, plan, split, targets, mask, stored)
     removed = _write_removed(clean.removed, stored, reading.folder/"removed.jsonl")
@@ -327,7 +365,8 @@ def load_data(
     wanted = reading.wanted_splits(split, splits)
     made = _make_splits(wanted, reading, settings, source, space, stored, split, clean)
     (reading.folder/"rows.arrow").unlink()  # what is mapped stays until it is released
-    report = _report(reading, settings, source, space, every, made, int(silent.sum()), clean)
+    facts = _column_facts(reading, settings, source, space, layout, halves)
+    report = _report(reading, settings, source, space, every, made, int(silent.sum()), clean, facts)
     return TextData(space, made.splits, report, reading.rejected, removed, reading.folder)
 
 # %% ../../nbs/11_classifier.data.ipynb #f6a0e3af

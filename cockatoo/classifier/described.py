@@ -13,8 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from .labels import AnnotatedRow, parse_list, parse_number
+from .labels import AnnotatedRow, column_range
 from ..core.errors import nearest
+from ..data.answers import Empty, MergeRule
+from ..data.cells import ClassNumber, parse_list, parse_number
 from ..data.core import data_error, show
 from ..data.described import DescribedSource
 from ..data.reading import Row
@@ -36,6 +38,8 @@ class DataSource(DescribedSource):
     values: dict[str, dict[bool | float | str, float | None]] = {}  # Column -> cell -> number or null
     thresholds: dict[str, float] = {}  # Column -> yes from this value on
     group_by: str | None = None  # Column of the item, where a row is one annotator's: averaged
+    annotators: MergeRule = "mean"  # Export of an annotation tool: how the answers of annotators are merged
+    empty: Empty = "unknown"  # Export of an annotation tool: what a question means that an annotator left empty
     group: str | None = None  # Column of author or thread: rows that share it must share a split
 
     @cached_property
@@ -115,8 +119,6 @@ def _label_faults(source):
     if not source.mapping or not all(source.mapping.values()):
         yield "a source needs labels, and each label a column"
     if RESERVED & {*source.mapping}: yield "a label cannot be text, image, group, labels"
-    if any(isinstance(key, bool) for table in source.values.values() for key in table):
-        yield "values: quote yes, YAML reads it as true"
     for column, table in source.values.items():
         if column in source.thresholds: continue
         if not all(value is None or 0 <= value <= 1 for value in table.values()):
@@ -164,22 +166,36 @@ def _number(source, column, cell):
     key = value_key(cell) if table and cell is not None and cell == cell else ""  # NaN differs from itself
     if key != "":
         if key in table: return table[key]
+        if isinstance(cell, ClassNumber) and cell < 0: return None
+        if isinstance(cell, ClassNumber) and value_key(cell.name) in table: return table[value_key(cell.name)]
         guess = nearest(key, table)
         hint = f"; did you mean {guess!r}?" if guess else ""
         raise ValueError(f"one of {', '.join(table)} (values){hint}")
-    number = parse_number(cell)
+    if isinstance(cell, ClassNumber) and cell < 0: return None
+    try:
+        number = parse_number(cell)
+    except ValueError as e:
+        raise ValueError(f"{e}; or values: {{{column}: {{{str(cell).strip()[:30]}: 1, ...}}}}") from None
     if number is None or number != number or column in source.thresholds or 0 <= number <= 1: return number
     raise _Outside(f"thresholds: {{{column}: x}} (yes from x on), or values")
+
+# %% ../../nbs/11_classifier.described.ipynb #cd25be49
+def _keys(cell, index):
+    "The names and numbers in a cell as texts; a text with commas is divided if its pieces are in `index`."
+    cell = parse_list(cell)
+    if isinstance(cell, list): return [str(name).strip() for name in cell]
+    text = re.sub(r"^(\d+)\.0$", r"\1", str(cell).strip())  # a data frame with empty cells has 2.0 for 2
+    pieces = [piece.strip() for piece in re.split("[,;|]", text) if piece.strip()]
+    return pieces if text not in index and pieces and all(piece in index for piece in pieces) else [text]
 
 # %% ../../nbs/11_classifier.described.ipynb #266dac20
 def _listed(names, cell):
     "The names in a cell of a list column, or `None` for unknown; a class number is an index in `names`."
     if cell is None or isinstance(cell, str) and not cell.strip(): return None
-    cell = parse_list(cell)
-    index = {name: name for name in names} | {str(i): name for i, name in enumerate(names)}
+    if isinstance(cell, ClassNumber) and cell < 0: return None
+    index = {name.strip(): name for name in names} | {str(i): name for i, name in enumerate(names)}
     found = set()
-    for name in cell if isinstance(cell, (list, tuple)) else [cell]:
-        key = str(name)
+    for key in _keys(cell, index):
         if key not in index:
             guess = nearest(key, names)
             hint = f"; did you mean {guess!r}?" if guess else ""
@@ -187,19 +203,12 @@ def _listed(names, cell):
         found.add(index[key])
     return found
 
-# %% ../../nbs/11_classifier.described.ipynb #8992d2bc
-def _range(part, column):
-    "The range of a column in words, from up to 10,000 rows that are read again from the start."
-    cells = [str(row.values.get(column)) for row, _ in zip(part.rows(), range(10_000))]
-    known = [float(cell) for cell in cells if re.fullmatch(r" *-?[0-9]+(\.[0-9]*)? *", cell)]
-    return f" (the column runs from {min(known):g} to {max(known):g})" if known else ""
-
 # %% ../../nbs/11_classifier.described.ipynb #ec5dde36
 def _cell_error(fault, row, column, part):
     "The error for a label cell that cannot be read."
     what = f"{show(row.values.get(column))} is no label"
     if isinstance(fault, _Outside):
-        what = f"{show(row.values.get(column))} is neither yes nor no" + (_range(part, column) if part else "")
+        what = f"{show(row.values.get(column))} is neither yes nor no" + column_range(part, column)
     return data_error(what, row.file, row.line, column, expected=str(fault))
 
 # %% ../../nbs/11_classifier.described.ipynb #ecd6a2ed

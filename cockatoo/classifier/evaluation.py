@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['targets_of', 'tokenize_split', 'report_intervals', 'ClassifierEvaluator', 'known_texts', 'note_known_rows',
-           'loss_of_run', 'evaluate']
+           'loss_of_run', 'score_split', 'evaluate']
 
 # %% ../../nbs/41_classifier.evaluation.ipynb #33801b99
 from collections.abc import Callable
@@ -13,9 +13,10 @@ import numpy as np
 
 from .data import load_data
 from .intervals import metric_intervals
+from .single_label import is_single_label, one_against_rest, thresholds_of
 from .metrics import classification_report
 from .loading import reload_any
-from .thresholds import Thresholds, choose_thresholds, probabilities
+from .thresholds import Thresholds, choose_thresholds, probabilities, untrained_labels
 from ..core.config import Config
 from ..core.errors import CockatooError
 from ..core.registry import builder, spec
@@ -23,10 +24,11 @@ from ..data.cache import cache_root
 from ..data.core import text_digest
 from ..data.tokens import tokenize
 from ..metrics.losses import build_loss
+from ..models.core import position_limit
 from ..models.frozen import weights_digest
 from ..training.callbacks import print_note
-from ..training.distributed import any_process, gather_rows, world_size
-from ..training.memory import free_memory, is_out_of_memory
+from ..training.distributed import any_process, gather_rows, training_device
+from ..training.memory import FittingBatches
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
 
@@ -57,11 +59,14 @@ def report_intervals(
     mask,  # `(rows, labels)`, where annotated
     thresholds: Thresholds,  # The model's
     names: list,  # The labels
+    progress: Callable = lambda: None,  # Called now and then; may raise to end it
 ) -> dict:  # `{"intervals": {...}}`, or empty where none are asked for
     "95 % intervals of the metrics, for a report."
     if not settings.bootstrap_resamples or not len(logits): return {}
     scores, resamples = probabilities(logits), settings.bootstrap_resamples
-    return {"intervals": metric_intervals(scores, targets, mask, thresholds, names, resamples=resamples)}
+    intervals = metric_intervals(
+        scores, targets, mask, thresholds, names, resamples=resamples, progress=progress)
+    return {"intervals": intervals}
 
 # %% ../../nbs/41_classifier.evaluation.ipynb #2e43744c
 class ClassifierEvaluator:
@@ -78,7 +83,7 @@ class ClassifierEvaluator:
     ):
         self.model, self.processor, self.data, self.config = model, processor, data, config
         self.loss, self.notify = loss, notify
-        self.batch_size = config.training.eval_batch_size
+        self.fitting = FittingBatches(config.training.eval_batch_size, notify)
         self._tokens, self._truth, self._logits = {}, {}, {}
 
     def tokens(self, split):
@@ -96,45 +101,45 @@ class ClassifierEvaluator:
         if split not in self._truth: self._truth[split] = targets_of(self.data.splits[split])
         return self._truth[split]
 
-    def logits(self, split, model=None):
+    def logits(self, split, model=None, progress=None):
         "Logits `(rows, labels)` of a split, always in float32; the latest eight are kept."
         model = model or self.model
         key = split, weights_digest(None, model.state_dict().items())
         if any_process(key not in self._logits):
             while len(self._logits) >= 8: del self._logits[next(iter(self._logits))]
-            self._logits[key] = self._compute_logits(split, model)
+            self._logits[key] = self._compute_logits(split, model, progress)
         return self._logits[key]
 
-    def _compute_logits(self, split, model):
+    def _compute_logits(self, split, model, progress):
         "Compute logits, in smaller batches where memory runs out."
         score = builder(spec(self.config.model_type), "score")
         rows, longest = self.tokens(split), self.config.model.inference_max_length
 
-        def compute(share): return score(model, self.processor, share, longest, self.batch_size)
+        def compute(share):
+            def scores(size):
+                return score(model, self.processor, share, longest, size, progress=progress)
 
-        while True:
-            try: return gather_rows(rows, compute)
-            except Exception as error:
-                final = world_size() > 1 or self.batch_size == 1
-                if final or not is_out_of_memory(error): raise
-            free_memory()
-            self.batch_size //= 2
-            self.notify(f"{split}: out of memory; scoring goes on with {self.batch_size} rows a batch")
+            return self.fitting(scores, split)
+
+
+        return gather_rows(rows, compute)
 
     def choose_thresholds(self, split, logits):
-        "The thresholds that the settings ask for, tuned on the logits of a split."
+        "The thresholds that the settings ask for, tuned on the logits of a split; a label that training never has gets none."
         settings, names = self.config.thresholds, list(self.data.labels)
-        return choose_thresholds(settings, names, probabilities(logits), *self.truth(split))
+        untrained = untrained_labels(self.data.report)
+        return choose_thresholds(settings, names, probabilities(logits), *self.truth(split), untrained=untrained)
 
     def report(self, split, logits, thresholds):
         "The report on the logits of a split, see `classification_report`."
         truth, names = self.truth(split), list(self.data.labels)
         return classification_report(logits, *truth, thresholds, names, self.loss)
 
-    def intervals(self, split, logits, thresholds):
+    def intervals(self, split, logits, thresholds, progress=lambda: None):
         "Intervals of the metrics, for the report; empty where none are asked for."
         truth, names = self.truth(split), list(self.data.labels)
-        return report_intervals(self.config.thresholds, logits, *truth, thresholds, names)
+        return report_intervals(
+            self.config.thresholds, logits, *truth, thresholds, names, progress)
 
     def evaluate(self, model):
         "The report on the validation split, with thresholds tuned on it."
@@ -146,9 +151,11 @@ def known_texts(
     run: Run,  # A finished classifier run
 ) -> set:  # Digests; empty if the run's data cannot be read any more
     "The texts that a run was trained or tuned on, as far as its splits are still the same."
+    recorded = run.data.get("fingerprints") or {}
+    if not recorded: return set()  # A model that no run here made
     try: own = load_data(run.config.data, splits=("train", "validation"))
     except CockatooError: return set()
-    recorded, found = run.data["fingerprints"], own.report["fingerprints"]
+    found = own.report["fingerprints"]
     same = [rows for split, rows in own.splits.items() if found[split] == recorded.get(split)]
     return {text_digest(text) for rows in same for text in rows["text"]} - {text_digest("")}
 
@@ -173,6 +180,37 @@ def loss_of_run(
     weights = {name: by_label.values() for name, by_label in weights.items()}
     return build_loss(run.config.loss, weights)
 
+# %% ../../nbs/41_classifier.evaluation.ipynb #fc89511f
+def _bounded(config, model, processor):
+    "The settings with no longer input than the model reads."
+    tokenizer = getattr(processor, "tokenizer", processor)
+    asked = config.model.inference_max_length
+    longest = min(asked, tokenizer.model_max_length, position_limit(model))
+    return config if longest == asked else config.with_(**{"model.inference_max_length": longest})
+
+
+def score_split(
+    run: Run,  # A finished run, or a `ModelFolder`
+    data: str | None = None,  # `None`: the data of the run
+    split: str = "test",  # Which split to score
+    settings: dict | None = None,  # How other data are read, see `evaluation_data`
+) -> tuple:  # (`ClassifierEvaluator`, logits `(rows, labels)`, `Thresholds`)
+    "Score a split with a finished classifier; raises `CockatooError` for other rows than the run had."
+    model, processor, labels = reload_any(run.model_dir)
+    model.to(training_device(run.config))
+    every = run.data.get("all_labels") or list(labels)
+    reading = evaluation_data(run, data, settings).model_copy(update={"labels": every})
+    loaded = load_data(reading, labels=labels, splits=(split,), cut=data is None)
+    check_evaluation_rows(run, split, loaded, data)
+    if data: note_known_rows(run, loaded.splits[split])
+    thresholds, note = thresholds_of(run.model_dir, labels, model.config)
+    if note: print_note(note)
+    config = _bounded(run.config, model, processor)
+    evaluator = ClassifierEvaluator(model, processor, loaded, config, loss_of_run(run), print_note)
+    logits = evaluator.logits(split)
+    if is_single_label(model.config, run.model_dir): logits = one_against_rest(logits)
+    return evaluator, logits, thresholds
+
 # %% ../../nbs/41_classifier.evaluation.ipynb #2d35a7b0
 def evaluate(
     run: Run,  # A finished classifier run
@@ -181,14 +219,6 @@ def evaluate(
     settings: dict | None = None,  # How other data are read, see `evaluation_data`
 ) -> dict:  # A report, see `classification_report`
     "Evaluate a classifier on a split, with the thresholds in its model folder."
-    model, processor, labels = reload_any(run.model_dir)
-    every = run.data.get("all_labels") or list(labels)
-    reading = evaluation_data(run, data, settings).model_copy(update={"labels": every})
-    loaded = load_data(reading, labels=labels, splits=(split,), cut=data is None)
-    check_evaluation_rows(run, split, loaded, data)
-    if data: note_known_rows(run, loaded.splits[split])
-    loss = loss_of_run(run)
-    evaluator = ClassifierEvaluator(model, processor, loaded, run.config, loss, print_note)
-    logits, thresholds = evaluator.logits(split), Thresholds.load(run.model_dir, list(labels))
+    evaluator, logits, thresholds = score_split(run, data, split, settings)
     report = evaluator.report(split, logits, thresholds)
     return report | evaluator.intervals(split, logits, thresholds)

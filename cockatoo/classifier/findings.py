@@ -9,6 +9,8 @@ __all__ = ['WHY', 'FEW_POSITIVES', 'RARE_SHARE', 'COVERED', 'repeat_findings', '
 # %% ../../nbs/11_classifier.findings.ipynb #70c66c9c
 import math
 
+from .column_findings import column_findings
+from ..data.answers import annotation_findings
 from cockatoo.data.findings import (
     count_of, finding, first_few, other_findings, percent, rejected_finding, truncated_finding,
     worst_first)
@@ -21,6 +23,7 @@ WHY = {
     "duplicate": "A repeated text counts several times; a copy can outweigh a hundred other texts.",
     "near_duplicate": "A copy with a changed name adds nothing to training; in another split it is a leak.",
     "one_class": "A model that was trained on one answer only will always give it.",
+    "unannotated": "Where nothing is known about a label, no threshold can be tuned and no score computed.",
     "few_positives": "In training, so few are memorized and do not generalize. In validation and test, "
                      "the threshold and the score of the label are mostly noise.",
     "rare": "A model that never predicts such a label is right nearly always, and useless.",
@@ -154,16 +157,25 @@ def _learnable(report):
     found = _training_counts(report).items()
     return {name: counts for name, counts in found if not _one_class_fault(counts)}
 
+
+def _missing_in(report, split=None):
+    "Names that another finding explains: what is meant by another label, or what the files of a split lack."
+    differences = report.get("differences") or ()
+    if split is None: return {one["meant"] for one in differences}
+    files = {file["file"] for file in report.get("files") or () if (file.get("split") or "train") == split}
+    return {one["missing"] for one in differences if one["file"] in files}
+
 # %% ../../nbs/11_classifier.findings.ipynb #30b50ddc
 def _one_class(report):
     "Labels with one class only."
     faults = {name: _one_class_fault(counts) for name, counts in _training_counts(report).items()}
-    faults = {name: fault for name, fault in faults.items() if fault}
+    faults = {name: fault for name, fault in faults.items() if fault and name not in _missing_in(report)}
     if not faults: return
     rest = list(_learnable(report))
     what = f"{count_of(len(faults), 'label')} cannot be learned: "
     what += first_few(f"{name} {fault}" for name, fault in faults.items())
     do = "Add rows of the other class, or leave the label out: `data.active_labels` names the others."
+    if any(fault != "has no negatives" for fault in faults.values()): do += " A label without positives is never predicted."
     mend = {"data.active_labels": rest} if rest else {}
     yield _finding("one_class", "error", len(faults), what, do, mend)
 
@@ -222,7 +234,7 @@ def _few_positives(report):
     scarce, uneven = [], []
     for name in _learnable(report):
         lacking = {split: found["labels"][name]["positive"] for split, found in report["splits"].items()
-                   if found["labels"][name]["positive"] < FEW_POSITIVES}
+                   if found["labels"][name]["positive"] < FEW_POSITIVES and found["labels"][name]["annotated"]}
         if not lacking: continue
         listed = ", ".join(f"{split} {n}" for split, n in lacking.items())
         scarce.append(f"{name} ({listed})")
@@ -233,6 +245,15 @@ def _few_positives(report):
     what = (f"{count_of(len(scarce), 'label has', 'labels have')} fewer than {FEW_POSITIVES} positive "
             f"rows in a split: {first_few(scarce)}")
     yield _finding("few_positives", "warning", len(scarce), what, do, mend)
+
+# %% ../../nbs/11_classifier.findings.ipynb #bb927768
+def _unannotated(report):
+    "Labels that a split other than training does not annotate."
+    for split, found in (report.get("splits") or {}).items():
+        lacking = [name for name in _learnable(report) if not found["labels"][name]["annotated"] and name not in _missing_in(report, split)]
+        if not lacking: continue
+        what = f"{count_of(len(lacking), 'label is', 'labels are')} annotated in no row of {split}: {first_few(lacking)}"
+        yield _finding("unannotated", "warning", len(lacking), what, "Annotate rows of it.")
 
 # %% ../../nbs/11_classifier.findings.ipynb #5ec92a92
 def _has_shifted(here, there):
@@ -277,7 +298,7 @@ def label_findings(
     report: dict,  # splits, settings, files, cooccurrence; what is absent is skipped
 ) -> list[dict]:  # Findings
     "Findings about single labels and about pairs of labels."
-    checks = _one_class, _few_positives, _rare, _shifts, _always_together, _partly_annotated
+    checks = _one_class, _unannotated, _few_positives, _rare, _shifts, _always_together, _partly_annotated
     return [one for check in checks for one in check(report)]
 
 # %% ../../nbs/11_classifier.findings.ipynb #46913200
@@ -405,15 +426,17 @@ def row_findings(
     used = sum(split["rows"] for split in (report.get("splits") or {}).values())
     rejected = rejected_finding(report.get("rejected") or {}, used)
     tokens = report.get("tokens") or {}
+    said = {one["what"] for one in column_findings(report)}
+    warnings = [warning for warning in report.get("warnings") or () if warning not in said]
     return [
         *([rejected] if rejected else []), *_images(report.get("images") or {}),
         *([_truncated(tokens)] if tokens.get("truncated") else []),
-        *other_findings(report.get("warnings") or (), COVERED)]
+        *other_findings(warnings, COVERED)]
 
 # %% ../../nbs/11_classifier.findings.ipynb #6a964e31
 def findings(
     report: dict,  # As `load_data` or `report` makes it; what is absent is skipped
 ) -> list[dict]:  # As from `finding`
     "What is wrong with a data set and what to do about it, the worst first."
-    checks = repeat_findings, label_findings, source_findings, row_findings
+    checks = column_findings, repeat_findings, label_findings, source_findings, annotation_findings, row_findings
     return worst_first(one for check in checks for one in check(report))

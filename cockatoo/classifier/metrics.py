@@ -14,7 +14,7 @@ import numpy as np
 from .thresholds import (
     apply_thresholds, check_scores, count_at_cutoffs, probabilities, rank_scores, threshold_array)
 from .types import CLASSIFIER
-from ..core.tables import markdown_table, text_table
+from ..core.tables import first_rows, markdown_table, text_table
 from ..metrics.core import metrics_table
 
 # %% ../../nbs/31_classifier.metrics.ipynb #25f224a4
@@ -171,7 +171,7 @@ def _cell(value):
 
 # %% ../../nbs/31_classifier.metrics.ipynb #53919046
 class LabelTable(list):
-    "Rows of `label_table`, the most expensive label first; shown as a table, plain or in Markdown."
+    "Rows of `label_table`, the most expensive label first; the first 40 are shown as a table."
 
     KEYS = ("label", "lost", "misses", "false_alarms", "f1", "f1_interval", "precision", "recall",
             "average_precision", "support", "note")
@@ -180,7 +180,8 @@ class LabelTable(list):
         "The table as text; with the interval only if there is one."
         keys = [key for key in self.KEYS if key != "f1_interval" or any(row[key] for row in self)]
         titles = [key.replace("_", " ") for key in keys]
-        return titles, [[_cell(row[key]) for key in keys] for row in self]
+        rows = [[_cell(row[key]) for key in keys] for row in self]
+        return titles, first_rows(rows, where="metrics.json")
 
     def __str__(self): return text_table(*self.cells())
 

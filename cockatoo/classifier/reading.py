@@ -33,7 +33,7 @@ class LabelReading(Reading):
         return columns | {"image": image} if self.settings.image_column else columns
 
     def rows(self, part):
-        self.annotate = RowAnnotator(self.settings, self.space, self.strict and part.source is None)
+        self.annotate = RowAnnotator(self.settings, self.space, self.strict and part.source is None, part)
         return map(self.annotate, part.rows())
 
     def check(self, row, part):
@@ -57,7 +57,8 @@ class LabelReading(Reading):
     def part_facts(self, part):
         columns = self.annotate.columns
         if columns is None: return {"labels": [], "ignored": []}
-        return {"layout": columns.layout, "labels": columns.label_columns, "ignored": columns.ignored}
+        facts = {"layout": columns.layout, "labels": columns.label_columns, "ignored": columns.ignored}
+        return facts | {"answers": columns.answers} if columns.answers else facts
 
 # %% ../../nbs/11_classifier.reading.ipynb #bb2b6fae
 def _usable_text(text, image, reads_images):

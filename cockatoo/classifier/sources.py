@@ -9,11 +9,14 @@ __all__ = ['BUILTIN_SOURCES', 'LabelledFile', 'LabelOpener', 'open_sources', 're
 from collections.abc import Iterable
 from pathlib import Path
 
+from .annotations import labelled_export, open_export
 from .described import DataSource, map_rows
+from ..core.settings import DataSettings
+from ..data.annotations import hub_export
 from ..data.core import data_error
 from ..data.described import (
     SourceFile, SourceList, SourceOpener, description_of, join_parts, parse_descriptions, read_descriptions)
-from ..data.sources import Source
+from ..data.sources import Source, open_classes
 
 # %% ../../nbs/11_classifier.sources.ipynb #373f1870
 class LabelledFile(SourceFile):
@@ -34,9 +37,11 @@ class LabelOpener(SourceOpener):
         self,
         wanted: Iterable[str] = (),  # The labels in use
         cells: Iterable[str] = ("text",),  # The other cells of a row: `text`, `image`, `group`
+        settings=None,  # The `data` section of a configuration, which names the columns of an export
     ):
         super().__init__()
         self.wanted, self.cells = tuple(wanted), tuple(cells)
+        self.settings = settings or DataSettings()
 
     @property
     def described(self): return BUILTIN_SOURCES
@@ -44,6 +49,16 @@ class LabelOpener(SourceOpener):
     def used(self, source: DataSource) -> list[str]:
         "The labels in use that a source annotates."
         return [label for label in source.annotates if label in self.wanted]
+
+    def open_format(self, source, path): return open_export(path, self.settings, source)
+
+    def open_classes(self, path): return open_classes(path)
+
+    def open_place(self, place, source=None, name=None):
+        opened = super().open_place(place, source, name)
+        from_hub = "/" in str(place) and all(part.path is None for part in opened.parts)
+        if source is not None or not from_hub: return opened
+        return labelled_export(hub_export(opened), self.settings) or opened
 
     def map_rows(self, source, part): return map_rows(source, part, self.used(source), self.notes, self.cells)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['probabilities', 'check_scores', 'rank_scores', 'count_at_cutoffs', 'Candidates', 'threshold_candidates',
            'bootstrap_thresholds', 'tune_thresholds', 'threshold_array', 'apply_thresholds', 'Thresholds',
-           'choose_thresholds']
+           'untrained_labels', 'choose_thresholds']
 
 # %% ../../nbs/31_classifier.thresholds.ipynb #390de609
 import json
@@ -181,6 +181,7 @@ def apply_thresholds(
     "Which labels are predicted: `score >= threshold` in float64; never at the threshold 1."
     limit = threshold_array(thresholds)
     scores = np.asarray(scores, dtype=np.float64)
+    if hasattr(thresholds, "decide"): return thresholds.decide(scores)  # See `31_classifier.single_label`
     if limit.ndim and limit.shape != scores.shape[-1:]:
         raise ValueError(f"{limit.size} thresholds for scores of shape {scores.shape}")
     return (scores >= limit) & (limit < 1)  # a score may be 1 by rounding
@@ -193,7 +194,8 @@ def _read_json(path):
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON: {error}") from None
+        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise CheckpointError(f"{path}: not JSON{place}") from None
 
 # %% ../../nbs/31_classifier.thresholds.ipynb #5f7e4974
 def _check_thresholds(content, path):
@@ -224,6 +226,7 @@ class Thresholds:
 
     values: dict[str, float]  # Label -> threshold, compared with `>=`
     tuned_on: str | None = None  # The split they were tuned on; `None`: they were given
+    untrained: tuple[str, ...] = ()  # Labels that no training row has; their threshold is 1
 
     FILE = "thresholds.json"
 
@@ -243,6 +246,7 @@ class Thresholds:
         path = Path(folder)/self.FILE
         content = {"thresholds": self.values, "comparison": ">=", "tuned_on": self.tuned_on}
         if self.unreachable: content["never_said"] = self.unreachable
+        if self.untrained: content["untrained"] = list(self.untrained)
         write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False))
         return path
 
@@ -257,7 +261,16 @@ class Thresholds:
         content = _read_json(path)
         values = _check_thresholds(content, path)
         if names is not None: _check_names(values, names, path)
-        return cls({name: float(values[name]) for name in names or values}, content.get("tuned_on"))
+        untrained = tuple(name for name in content.get("untrained") or () if name in values)
+        return cls({name: float(values[name]) for name in names or values}, content.get("tuned_on"), untrained)
+
+# %% ../../nbs/31_classifier.thresholds.ipynb #feb99767
+def untrained_labels(
+    report: dict,  # The report on the data, with `splits`
+) -> tuple[str, ...]:  # In the order of the labels
+    "The labels that no training row has."
+    counts = ((report.get("splits") or {}).get("train") or {}).get("labels") or {}
+    return tuple(name for name, count in counts.items() if not count["positive"])
 
 # %% ../../nbs/31_classifier.thresholds.ipynb #03e08d22
 def choose_thresholds(
@@ -267,6 +280,7 @@ def choose_thresholds(
     targets,  # `(rows, labels)`
     mask=None,  # `(rows, labels)`, 1 where annotated; `None`: everywhere
     tuned_on: str = "validation",  # The split that the rows come from
+    untrained=(),  # Labels that are never predicted, see `untrained_labels`
 ) -> Thresholds:  # Tuned, or the fixed number for each label
     "The thresholds that `settings` describe; raises `ConfigError` for an unknown method."
     settings = dict(settings)
@@ -276,7 +290,9 @@ def choose_thresholds(
         if min_precision:
             found = f"thresholds.min_precision = {min_precision}"
             raise ConfigError(f"{found}: a fixed threshold has none; expected thresholds.method=f1")
-        return Thresholds(dict.fromkeys(names, float(settings["fixed"])))
+        values = dict.fromkeys(names, float(settings["fixed"]))
+        return Thresholds(values | dict.fromkeys(untrained, 1.), untrained=tuple(untrained))
     if method != "f1": raise ConfigError(unknown("thresholds.method", method, ("f1", "fixed")))
     tuned = tune_thresholds(scores, targets, mask, min_precision=min_precision)
-    return Thresholds(dict(zip(names, tuned.tolist(), strict=True)), tuned_on)
+    values = dict(zip(names, tuned.tolist(), strict=True))
+    return Thresholds(values | dict.fromkeys(untrained, 1.), tuned_on, tuple(untrained))

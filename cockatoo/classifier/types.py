@@ -27,7 +27,10 @@ def built_by(
 ERRATA = errata_table("000", """
 training.metric_for_best_model | METRIC_FOR_BEST_MODEL = f1 | the same macro-F1 under its full name, f1_macro
 MODEL_TYPE | change a class attribute, values resolve at import | resolve(model_type) computes them when called
-MODEL_OUTPUT_DIR, LOGGING_DIR | update the output folder by hand | each run names its folder, and none is overwritten
+MODEL_OUTPUT_DIR | update the output folder by hand | --output-dir names the folder of each run, and none is overwritten
+LOGGING_DIR | a folder beside the model | the log is in the folder of the run: log.jsonl in --output-dir
+get_base_model_name | a function of the registry | --checkpoint, or the checkpoint of the type: cockatoo models
+get_max_token_length | a function of the registry | --model.max-length and --model.inference-max-length
 prepare_data | the tokenized cache is model-specific | no step by hand; tokens are made from the text for each model
 training.save_total_limit | only the 2 most recent checkpoints are kept | the best one is kept as well
 data.num_workers | DATALOADER_NUM_WORKERS = 4 | 0 without an accelerator: workers would take cores from training
@@ -149,19 +152,23 @@ LOSSES = (
 # %% ../../nbs/01_classifier.types.ipynb #eb0e01b7
 def _with_model_names(names):
     "The names of the document, and those with the name of a model in front."
-    shared = [name for name in names if "_" in name and not name.startswith(("CLIP", "ASL"))]
+    no_prefix = "CLIP", "ASL", "MODEL", "LOGGING", "INFERENCE"
+    shared = [name for name in names if "_" in name and name.isupper() and not name.startswith(no_prefix)]
+    shared.append("OPTIMIZER")
     prefixed = {f"{model}_{name}": names[name] for model in ("CLIP", "DEBERTA", "MODERNBERT") for name in shared}
     return names | prefixed
 
 # %% ../../nbs/01_classifier.types.ipynb #8e88ad05
 REFERENCE_NAMES = _with_model_names(parse_names("""
 model: ATTENTION_IMPLEMENTATION=attention MAX_TOKEN_LENGTH=max_length MAX_INFERENCING_TOKEN_LENGTH=inference_max_length
-model: CLIP_PROJECTION_DIM=projection_dim MODEL_ID=checkpoint
+model: CLIP_PROJECTION_DIM=projection_dim MODEL_ID=checkpoint INFERENCE_MAX_LENGTH=inference_max_length
 training: BATCH_SIZE GRADIENT_ACCUMULATION_STEPS LEARNING_RATE WEIGHT_DECAY WARMUP_RATIO NUM_EPOCHS USE_FP16=precision
 training: USE_BF16=precision USE_TF32=tf32 OPTIMIZER EVAL_STRATEGY METRIC_FOR_BEST_MODEL SAVE_TOTAL_LIMIT
 loss: LOSS_FUNCTION=name ASL_GAMMA_NEG=gamma_neg ASL_GAMMA_POS=gamma_pos ASL_CLIP=clip
 data: DATALOADER_NUM_WORKERS=num_workers
--: MODEL_TYPE MODEL_OUTPUT_DIR LOGGING_DIR
+--model-type: MODEL_TYPE
+--output-dir: MODEL_OUTPUT_DIR
+-: LOGGING_DIR get_base_model_name get_max_token_length prepare_data
 """))
 
 # %% ../../nbs/01_classifier.types.ipynb #925cb6f4
@@ -176,10 +183,14 @@ CLASSIFIER = Family(
             "phishing", "measuring-hate-speech", "tweet-eval-hate", "toxic-chat", "jigsaw", "go-emotions")}},
     model_classes=("ForSequenceClassification", "CLIPClassifier"),
     headline_metrics=("f1_macro", "f1_micro", "f1_macro_at_0.5", "average_precision_macro", "ece", "loss"),
-    lower_is_better=("ece",),
+    metrics=(
+        "f1_macro", "f1_micro", "f1_samples", "f1_macro_at_0.5", "f1_micro_at_0.5", "average_precision_macro",
+        "roc_auc_macro", "ece", "loss"),
+    lower_is_better=("ece",), image_sources=("demo-images",), conflict="cockatoo.classifier.settings:conflict",
     load_data="cockatoo.classifier.data:load", check_data="cockatoo.classifier.check:check_data",
     report="cockatoo.classifier.report:DataReport", build="cockatoo.classifier.model:build",
     reload="cockatoo.classifier.loading:reload_any", training="cockatoo.classifier.training:ClassifierTraining",
     evaluate="cockatoo.classifier.evaluation:evaluate", compare="cockatoo.classifier.compare:compare_scores",
+    record="cockatoo.classifier.compare:record_scores",
     results_table="cockatoo.classifier.metrics:results_table", predictor="cockatoo.classifier.predict:Predictor",
     card="cockatoo.classifier.card:model_card", view="cockatoo.classifier.view:ClassifierView")

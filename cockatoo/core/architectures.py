@@ -12,7 +12,7 @@ from .registry import Architecture
 # %% ../../nbs/00_core.architectures.ipynb #aedf0aed
 BERT = Architecture("bert", ("bert", "minilm"), first_token_head=True, skips_frozen_layers=True)
 DEBERTA = Architecture("deberta-v2", ("deberta", "deberta-v2"), overflows_fp16=True)
-MODERNBERT = Architecture("modernbert", activation_bytes=(40, 16), dropout=False)
+MODERNBERT = Architecture("modernbert", activation_bytes=(40, 16), dropout=False, unpads=True)
 CLIP = Architecture("clip", ("clip", "cockatoo_clip"), activation_bytes=(32, 12), dropout=False)
 GEMMA = Architecture("gemma3_text", ("gemma", "gemma3", "gemma3_text"), overflows_fp16=True)
 ALL_ATTENTIONS = ("eager", "sdpa", "flash_attention_2", "flex_attention")

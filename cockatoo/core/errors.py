@@ -32,9 +32,13 @@ def nearest(
 ) -> str | None:  # The most similar option; `None` if none is similar
     "The option that was probably meant."
     fold = lambda text: re.sub(r"[-_ ]", "", str(text).casefold())
+    words = lambda text: {*re.split(r"[-_ .]", str(text).casefold())} - {""}
     folded = {fold(option): str(option) for option in options}
     close = difflib.get_close_matches(fold(name), folded, n=1, cutoff=0.6)
-    return folded[close[0]] if close else None
+    if close: return folded[close[0]]
+    own = words(name)
+    parts = (option for option in folded.values() if own and (own <= words(option) or own >= words(option) > set()))
+    return next(parts, None)
 
 # %% ../../nbs/00_core.errors.ipynb #cfede55d
 def unknown(

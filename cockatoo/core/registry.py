@@ -44,6 +44,8 @@ class _Types(type):
         _load_families()
         return len(_SPECS)
 
+    def __bool__(cls): return True  # as in `Enum`; without it the class is false while nothing is registered
+
     def __contains__(cls, value): return str(value) in list(cls)
 
     def __dir__(cls): return [*super().__dir__(), *(member.name for member in cls)]
@@ -98,6 +100,7 @@ class Architecture:
     activation_bytes: tuple = (32, 8)  # Kept by a layer for the backward pass, a token: bytes a unit of width, of inner width
     dropout: bool = True  # Are its checkpoints published with dropout?
     first_token_head: bool = False  # Does a classification head read the first token only?
+    unpads: bool = False  # Can it compute without padding tokens?
     skips_frozen_layers: bool = False  # Can its lower layers be replaced by outputs that were kept?
 
     def is_named_in(self, text):
@@ -127,6 +130,7 @@ class ModelSpec:
     limits: dict = field(default_factory=dict)  # `section.field` -> (largest value, why)
     license: str | None = None  # Of the default checkpoint, as the hub names licences
     architectures: tuple = ()  # `Architecture` of each network in the model, the encoder first
+    rules: Any = None  # `module:attribute`, (size, settings, hardware) -> {setting: (value, reason)}: what follows from others
 
     @property
     def architecture(self):
@@ -220,6 +224,8 @@ class Loaded(NamedTuple):
 
 # %% ../../nbs/00_registry.ipynb #7240cbad
 SLOTS = {  # Slot -> the names of its parameters, and what it gives
+    "conflict": "(spec, size, sections) -> a line on settings of the family that cannot work together, or `None`",
+    "estimate": "(spec, settings, size, hardware) -> Estimate of the memory in training; empty: from the encoder's numbers",
     "load_data": "(config, splits=None) -> data with `splits`, `report`, `save_set_aside(folder)`",
     "check_data": "(config) -> (report, data)",
     "report": "(report) -> the report of `check_data` again, from its JSON: shows itself, has `html` and `findings`",
@@ -228,6 +234,7 @@ SLOTS = {  # Slot -> the names of its parameters, and what it gives
     "training": "(config, notify, progress) -> object with `prepare()`, `stages()`, `finish(run)`, `data`, `report`",
     "evaluate": "(run, data=None, split='test', settings=None) -> report",
     "compare": "(run_a, run_b, split, resamples) -> Compared",
+    "record": "(run, folder, data=None, split='test', settings=None) -> report; `folder` gets what `compare` reads of a run",
     "results_table": "(metrics) -> the main metrics of each split as a table for a terminal",
     "predictor": "class: `load(folder, **options)`, `reads`, `predict(...)`, `stream(folder, request)`",
     "exporter": "(folder, settings) -> graphs and parity inputs",
@@ -244,13 +251,18 @@ class Family:
     specs: tuple = ()  # `ModelSpec` rows of its types
     settings: dict = field(default_factory=dict)  # Section -> `Settings` class, for sections of its own
     sources: dict = field(default_factory=dict)  # What `data.source` may say -> function that gives a `Source`; it may take that name
-    reference_names: dict = field(default_factory=dict)  # Document -> {its name for a setting: `section.field`, or empty}
+    reference_names: dict = field(default_factory=dict)  # Document -> {its name for a setting: `section.field`, `--option`, or empty}
+    document_files: dict | None = None  # Are files as its documents write them read? {name: {value there: value here}}
     old_names: dict = field(default_factory=dict)  # Old name of a setting, taken with a note -> `section.field`
     losses: tuple = ()  # `LossSpec` rows that `loss.name` may choose from
     model_classes: tuple = ()  # Ends of class names in `architectures` of a config.json that `reload` reads
     headline_metrics: tuple = ()  # Names of metrics that are shown first
+    metrics: tuple = ()  # All metrics that may select the best weights; empty: known after the first evaluation
+    image_sources: tuple = ()  # Those of `sources` that a type must read images for
     lower_is_better: tuple = ()  # Metrics of which less is better, beside those whose names end in `loss`
     missing: str | None = None  # What is not built yet, in words
+    conflict: str | None = None
+    estimate: str | None = None
     load_data: str | None = None
     check_data: str | None = None
     report: str | None = None
@@ -259,6 +271,7 @@ class Family:
     training: str | None = None
     evaluate: str | None = None
     compare: str | None = None
+    record: str | None = None
     results_table: str | None = None
     predictor: str | None = None
     exporter: str | None = None

@@ -76,18 +76,28 @@ class ModelSettings(Settings):
 class DataSettings(Settings):
     "The data set, its columns and its splits."
 
-    source: str | None = setting(None, "`demo`, a file, a folder of splits, a YAML file of sources, or a hub id")
+    source: str | None = setting(
+        None, "`demo`, a file, a folder of splits, a YAML file of sources, a hub id; several of them, or `all`")
     text_column: str = setting("text", "Column of the text")
-    labels_column: str = setting("labels", "Column that holds a list of label names")
+    query_column: str = setting("query", "Column of the text that searches (embedder)")
+    document_column: str = setting("document", "Column of the text that is to be found (embedder)")
+    negative_columns: list[str] = setting([], "Columns of texts, or lists of texts, that do not answer the query (embedder)")
+    score_column: str | None = setting(None, "Column of the similarity of two texts; empty: the rows are pairs (embedder)")
+    labels_column: str = setting("labels", "Column that holds a list of label names, or one name")
+    labels_separator: str | None = setting(
+        None, "What divides the names in a cell of that column, such as , or |; `whole`: a cell is one name; empty: a list or a plain name")
     label_columns: list[str] | None = setting(None, "Columns of 0/1 or scores, one per label, instead of a list column")
+    half_scores: Literal["unknown", "positive", "negative"] = setting("unknown", "What a score of exactly 0.5 in a label column means")
     ignore_columns: list[str] = setting([], "Columns to ignore")
     labels: list[str] | None = setting(None, "All label names in output order; empty: the names found, sorted")
     active_labels: list[str] | None = setting(None, "Labels to train, in output order; empty: all of them")
     validation_fraction: float = setting(0.1, "Fraction of the rows for validation, where the source has no such split", ge=0, lt=1)
     test_fraction: float = setting(0.1, "Fraction of the rows for the test, where the source has no such split", ge=0, lt=1)
     split_seed: int = setting(42, "Random seed of the split", ge=0)
-    split_method: Literal["hash", "stratified"] = setting("hash", "By a hash of each row, or with equal label frequencies")
+    split_method: Literal["hash", "stratified", "position"] = setting(
+        "hash", "By a hash of each row, with equal label frequencies, or by position: the end of a text is for validation and test")
     image_column: str | None = setting(None, "Column of the image: a path, bytes, or an image of `datasets`")
+    image_bits: int = setting(16, "Bits in use in 16-bit grey images; 12: the value 4095 is white", "bits", ge=8, le=16)
     group_column: str | None = setting(None, "Rows with the same value (author, thread) stay in one split")
     dedupe: Literal["none", "keep_first", "merge_labels", "drop_conflicts"] = setting(
         "keep_first", "Treatment of training rows with the same text")
@@ -96,11 +106,18 @@ class DataSettings(Settings):
     rebalance: Literal["none", "oversample", "undersample", "combined"] = setting(
         "none", "Repeat rows with rare labels, drop rows with common ones, or both")
     max_rebalance_factor: float = setting(10.0, "Maximum factor by which a row is repeated or dropped", ge=1)
-    max_samples: int | None = setting(None, "Maximum number of training rows", "rows", ge=1)
+    max_samples: int | None = setting(None, "Maximum number of training rows (images of a captioner)", "rows", ge=1)
+    max_validation_samples: int | None = setting(None, "Maximum number of validation rows; empty: max_samples", "rows", ge=1)
+    max_test_samples: int | None = setting(None, "Maximum number of test rows; empty: max_samples", "rows", ge=1)
     num_workers: int = setting(4, "Data loader processes", "processes", ge=0)
     max_rejected_fraction: float = setting(0.05, "Maximum fraction of unusable rows; more is an error", ge=0, le=1)
     cache_dir: str | None = setting(None, "Folder of the cache; empty: the cache folder of the user")
     cache_gb: float = setting(20.0, "Maximum size of the cache; the least recently used files are removed", "GB", gt=0)
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _several_sources(cls, value):
+        return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 # %% ../../nbs/00_core.settings.ipynb #c3483be7
 class TrainingSettings(Settings):
@@ -112,12 +129,14 @@ class TrainingSettings(Settings):
     max_batch_tokens: int | None = setting(
         None, "Maximum tokens of a batch, padding included; replaces batch_size", "tokens", ge=16)
     num_epochs: int = setting(3, "Passes over the training rows", "epochs", ge=1)
+    max_steps: int | None = setting(None, "Optimiser steps of the training; replaces num_epochs", "steps", ge=1)
     learning_rate: float = setting(2e-5, "Peak learning rate", gt=0, le=1)
     weight_decay: float = setting(0.01, "Decoupled weight decay of matrices; biases and norms have none", ge=0, le=1)
     warmup_ratio: float = setting(0.1, "Fraction of the steps for learning-rate warm-up", ge=0, le=1)
     warmup_steps: int | None = setting(None, "Warm-up steps, limited by warmup_ratio", "steps", ge=0)
     learning_rate_schedule: Literal["linear", "cosine", "constant"] = setting("linear", "Learning-rate schedule after warm-up")
-    optimizer: Literal["adamw_8bit", "adamw", "adam", "sgd"] = setting("adamw_8bit", "Optimiser")
+    optimizer: Literal["adamw_8bit", "adamw", "adam", "sgd", "muon"] = setting(
+        "adamw_8bit", "Optimiser; muon: matrices of the layers by Muon, the rest by AdamW")
     layerwise_learning_rate_decay: float = setting(1.0, "Factor on the learning rate for each layer below the head", gt=0, le=1)
     head_learning_rate_multiplier: float = setting(1.0, "Factor on the learning rate of the new head", gt=0, le=1000)
     max_grad_norm: float = setting(1.0, "Maximum gradient norm; larger gradients are clipped (0: no clipping)", ge=0)

@@ -207,7 +207,7 @@ def prune(
 ) -> int:  # Bytes that were freed
     "Remove the least recently used tokens and features until the rest fits."
     homes = root/"tokens", root/"features"
-    complete = chain.from_iterable(home.rglob("*.arrow") for home in homes)
+    complete = chain.from_iterable(home.rglob(pattern) for home in homes for pattern in ("*.arrow", "*.npy"))
     freed = _remove_oldest(complete, gigabytes * 1e9)
     for file in chain.from_iterable(home.rglob("*.partial") for home in homes):
         with suppress(OSError): freed += _remove_abandoned(file)

@@ -88,10 +88,15 @@ def text_fault(
 # %% ../../nbs/10_data.ipynb #96600864
 def plain_cell(
     cell,  # As read
-):  # The same if JSON can hold it; a date in ISO 8601; otherwise a string as `show` makes it
-    "A cell as a line of JSON can hold it."
+):  # The same if JSON can hold it; a date in ISO 8601; the size of bytes; anything else as text, whole
+    "A cell as a line of JSON can hold it, however deep its lists are."
+    if isinstance(cell, dict): return {str(plain_cell(key)): plain_cell(value) for key, value in cell.items()}
+    if isinstance(cell, (bytes, bytearray, memoryview)): return f"{len(cell):,} bytes"
+    if hasattr(cell, "tolist"): cell = cell.tolist()
+    if isinstance(cell, (list, tuple, set)): return [plain_cell(each) for each in cell]
     try:
         json.dumps(cell, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError):
-        return cell.isoformat() if hasattr(cell, "isoformat") else show(cell, 200)
+        text = cell.isoformat() if hasattr(cell, "isoformat") else str(cell)
+        return text.encode(errors="backslashreplace").decode()
     return cell

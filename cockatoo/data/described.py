@@ -20,13 +20,13 @@ from typing import ClassVar, Literal, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..core.config import YamlLoader
+from ..core.config import YamlLoader, yaml_fault
 from ..core.errors import ConfigError, DataError
 from .core import data_error, show
-from .reading import READERS, Row
+from .reading import READERS, Row, find_path
 from .sources import (
-    Part, Source, dataset_rows, load_hub, nearest_files, open_path, open_place, openable,
-    registered_sources, split_of_name)
+    ALL, Part, Source, dataset_rows, is_place, join_places, load_hub, nearest_files, open_path, open_place, openable,
+    registered_sources, split_names, split_of_name)
 
 # %% ../../nbs/10_data.described.ipynb #f3d29923
 def refusal(
@@ -135,8 +135,16 @@ class SourceOpener:
         return {}
 
     def open_format(self, source, path: Path) -> Source | None:
-        "Open a file or folder in a format of the family's own; `None`: it is none."
+        "Open a file or folder in a format of the family's own; `None`: it is none. `source` may be `None`."
         return None
+
+    def open_classes(self, path: Path) -> Source | None:
+        "Open a folder that has a folder for each class; `None`: it is none, or the family has no classes."
+        return None
+
+    def open_place(self, place, source=None, name: str | None = None) -> Source:
+        "Open a registered source, a file, a folder or a hub id; `source` is its description, if it has one."
+        return open_place(place, self.family, partial(self.open_format, source), name, self.open_classes)
 
     def map_rows(self, source, part: Part) -> Iterator:
         "The rows of a part as the family reads them."
@@ -150,8 +158,25 @@ class SourceOpener:
         return Source(listed.name, tuple(parts), unused=tuple(unused), members=members, notes=self.notes)
 
     def open_name(self, name) -> Source:
-        "Open what is no YAML file."
-        return open_place(name, self.family)
+        "Open what is no YAML file: one place, or several."
+        names = self.names(name)
+        described = [each for each in names if isinstance(each, str) and each in self.described]
+        is_single = len(names) == 1 and (not described or is_place(names[0], self.family))
+        if is_single and not self.plain_entries: return self.open_place(names[0])
+        if self.plain_entries or len(described) == len(names):
+            return self.join(SourceList([description_of(each, self) for each in names], str(name)))
+        if described:
+            raise data_error(f"{', '.join(described)} and files cannot be named together", name,
+                             expected="a YAML file of sources, which says what the columns of the files are")
+        return join_places([(each, self.open_place(each)) for each in names], str(name))
+
+    def names(self, given) -> list:
+        "The single sources among what `data.source` says: `all`, a list, or names with commas or spaces between."
+        if not isinstance(given, list): given = split_names(str(given), self.family)
+        if given != [ALL] or is_place(ALL, self.family): return given
+        every = [name for name, source in self.described.items() if source.hub]
+        if not every: raise data_error("no source of the hub is registered", ALL, expected=openable(self.family))
+        return every
 
 # %% ../../nbs/10_data.described.ipynb #65ef32fc
 def _hub_parts(source):
@@ -164,13 +189,13 @@ def _hub_parts(source):
     for split, data in loaded.items():
         file = f"{source.name}/{split}"
         rows = partial(source.hub_rows, file, data)
-        found.append((split, Part(file, split_of_name(split), rows)))
+        found.append((split, Part(file, split_of_name(split), rows, stream=source.stream)))
     return found
 
 # %% ../../nbs/10_data.described.ipynb #8b60ada6
 def _file_parts(path, source, opener, split=None):
     "The parts of one file, under its stem."
-    path = Path(path).expanduser()
+    path = find_path(path)
     opened = open_path(path, partial(opener.open_format, source)) if path.is_file() else None
     if opened is None: raise data_error("no such file", path, name=path.name, options=nearest_files(path))
     return [(path.stem, replace(part, split=split or part.split)) for part in opened.parts]
@@ -178,16 +203,18 @@ def _file_parts(path, source, opener, split=None):
 # %% ../../nbs/10_data.described.ipynb #82839cc0
 def _matching_parts(source, opener):
     "The parts of all files that match a glob, or of all data files of a folder."
-    paths = [Path(path) for path in sorted(glob(source.glob or f"{source.folder}/*", recursive=True))]
+    pattern = source.glob or f"{find_path(source.folder)}/*"
+    found = glob(pattern, recursive=True) or glob(pattern.replace("\\", "/"), recursive=True)
+    paths = [Path(path) for path in sorted(found)]
     files = [path for path in paths if path.is_file() and (source.glob or path.suffix.lower() in READERS)]
     return [part for path in files for part in _file_parts(path, source, opener, split_of_name(path.stem))]
 
 # %% ../../nbs/10_data.described.ipynb #48a235a2
 def _folder_source(source, opener):
     "A folder, opened as `data.source` would open it."
-    path = Path(source.folder).expanduser()
+    path = find_path(source.folder)
     if not path.is_dir(): raise data_error("no such folder", source.folder)
-    return open_path(path, partial(opener.open_format, source))
+    return open_path(path, partial(opener.open_format, source), classes=opener.open_classes)
 
 # %% ../../nbs/10_data.described.ipynb #82e316e1
 def _all_parts(source, opener):
@@ -198,11 +225,13 @@ def _all_parts(source, opener):
         return [part for split, path in files for part in _file_parts(path, source, opener, split)], []
     if source.file: return _file_parts(source.file, source, opener), []
     if source.path:
-        opened = open_place(source.path, opener.family, partial(opener.open_format, source), source.name)
-    elif source.folder and source.split is None:
-        opened = _folder_source(source, opener)
+        opened = opener.open_place(source.path, source, source.name)
     else:
-        return _matching_parts(source, opener), []
+        named = source.glob or source.split is not None  # files that match, whatever their names
+        found = _matching_parts(source, opener) if named else []
+        if source.glob or found: return found, []
+        opened = _folder_source(source, opener)
+    if opened.notes is not opener.notes: opener.notes.update(opened.notes)
     return [(Path(part.file).stem, part) for part in opened.parts], list(opened.unused)
 
 # %% ../../nbs/10_data.described.ipynb #17280367
@@ -306,8 +335,10 @@ def _parse_yaml(text, file, opener):
     expected = "`sources:` and a list of names or mappings"
     try:
         root, content = yaml.compose(text, YamlLoader), yaml.load(text, YamlLoader) or {}
-    except (yaml.YAMLError, ConfigError) as e:
-        raise data_error(f"not readable as YAML ({e})", file) from None
+    except ConfigError as e:
+        raise data_error(f"not readable as YAML: {e}", file) from None
+    except yaml.YAMLError as e:
+        raise data_error(f"not readable as YAML: {yaml_fault(e)}", file) from None
     if not isinstance(content, dict):
         raise data_error("the file is no list of sources", file, expected=expected)
     try:
@@ -338,7 +369,7 @@ def read_descriptions(
     opener: SourceOpener,  # How the family opens sources
 ) -> SourceList:  # Nothing is opened yet
     "Read a YAML file of sources; raises `DataError` with file and line."
-    path = Path(path).expanduser()
+    path = find_path(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as e:
@@ -352,7 +383,8 @@ def open_source(
 ) -> Source:  # Nothing is read yet
     "Find a source by what the user calls it; raises `DataError` that lists what can be opened."
     if not source: raise data_error("no data: data.source is not set", expected=openable(opener.family))
-    path = Path(str(source)).expanduser()
+    if isinstance(source, list) and len(source) == 1 and isinstance(source[0], str): source = source[0]
+    path = find_path(str(source))
     if path.suffix.lower() in (".yaml", ".yml") and path.is_file():
         return opener.join(read_descriptions(path, opener))
     return opener.open_name(source)

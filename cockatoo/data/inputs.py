@@ -6,13 +6,14 @@
 __all__ = ['text_lines', 'read_texts']
 
 # %% ../../nbs/10_data.inputs.ipynb #563b731c
+import codecs
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..core.errors import DataError
+from .annotations import input_rows
 from .core import data_error, text_fault
 from .images import image_reference
-from .reading import read_rows
+from .reading import byte_lines, find_path
 
 # %% ../../nbs/10_data.inputs.ipynb #b9f89fdf
 def text_lines(
@@ -20,7 +21,9 @@ def text_lines(
     name: str,  # What errors call it
 ) -> Iterator:  # (text, what is wrong with it or `None`), one a line
     "The lines of a UTF-8 stream, without line ends; raises `DataError` for another encoding."
-    for number, raw in enumerate(stream, 1):
+    for number, raw in enumerate(byte_lines(stream), 1):
+        if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise DataError(f"{name}: the text is UTF-16; expected UTF-8")
         try: text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise DataError(f"{name}, line {number}: byte {error.start + 1} is no UTF-8") from error
@@ -48,13 +51,13 @@ def _input(row, column, image_column, keep, folder):
 
 # %% ../../nbs/10_data.inputs.ipynb #fbaf44fe
 def read_texts(
-    file: str,  # .txt, or .jsonl .csv .tsv .parquet with a text column
+    file: str,  # .txt, or .jsonl .csv .tsv .parquet .json with a text column; or tasks of an annotation tool
     column: str = "text",  # The column that holds the text
     image_column: str | None = None,  # The column that holds an image, or its path beside the file
     keep: list = (),  # Other columns that must exist
 ) -> Iterator:  # (text, image or `None`, what is wrong or `None`, cells of `keep`), in order
     "The texts of a file, and their images; raises `DataError` for a missing file or column."
-    path = Path(file)
+    path = find_path(file)
     if not path.is_file():
         beside = [other.name for other in path.parent.glob("*")]
         raise data_error("no such file", path, name=path.name, options=beside)
@@ -63,7 +66,7 @@ def read_texts(
             for text, fault in text_lines(stream, path.name): yield text, None, fault, {}
         return
     wanted = {image_column or column, *keep}
-    for row in read_rows(path):
+    for row in input_rows(path):
         if not row.fault: _check_columns(row, wanted)
         wanted = wanted - set(row.values)
         yield _input(row, column, image_column, keep, path.parent)

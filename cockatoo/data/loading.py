@@ -27,7 +27,8 @@ from ..core.errors import DataError
 from ..core.tables import split_table
 from .cache import read_arrow, write_arrow
 from .core import data_error, plain_cell, show
-from .images import ImageChecks, image_reference, inspect_image
+from .images import (
+    NOT_READ, DeepImages, ImageChecks, image_digest, image_reference, inspect_image, with_bits)
 from .reading import Row
 from .sources import SPLITS, Part, Source
 
@@ -146,7 +147,10 @@ class Reading:
     rejected: list = field(default_factory=list)  # The first unusable rows: file, line, reason, row
     reasons: Counter = field(default_factory=Counter)  # Reason -> unusable rows
     images: Counter = field(default_factory=Counter)  # Usable, missing, broken
+    deep: DeepImages = field(init=False)  # Those with 16 bits a channel
     log: Any = None  # The open file of unusable rows, while rows are read
+
+    def __post_init__(self): self.deep = DeepImages(self.settings.image_bits)
 
     def schema(self) -> dict:
         "Column -> Arrow type of the tables."
@@ -224,18 +228,16 @@ def usable_rows(self: Reading, part: Part, shares: dict) -> Iterator:
         if fault: self.set_aside(row, fault)
         else: yield kept
     how = f"cut by {self.settings.split_method}" if shares else "given"
-    self.files.append({"file": part.file, "split": part.split, "how": how, **self.part_facts(part)})
+    self.files.append({"file": part.file, "split": part.split, "how": how, **self.part_facts(part), **part.facts})
 
 # %% ../../nbs/10_data.loading.ipynb #58b2c447
 @patch
 def set_aside(self: Reading, row: Row, fault: str) -> None:
     "Write an unusable row to the list, count its reason, and keep the first rows at hand."
     self.reasons[fault.split(":")[0]] += 1
-    cells = self.shown_cells(row)
-    entry = {"file": row.file, "line": row.line, "reason": fault}
-    if self.log:
-        plain = {name: plain_cell(cell) for name, cell in cells.items()}
-        self.log.write(json.dumps(entry | {"row": plain}, ensure_ascii=False) + "\n")
+    cells = plain_cell(self.shown_cells(row))
+    entry = {"file": row.file, "line": row.line, "reason": plain_cell(fault)}
+    if self.log: self.log.write(json.dumps(entry | {"row": cells}, ensure_ascii=False) + "\n")
     if len(self.rejected) < SHOWN:
         self.rejected.append(entry | {"row": {name: show(cell, 200) for name, cell in cells.items()}})
 
@@ -252,8 +254,12 @@ def image_of(self: Reading, cell, part: Part) -> tuple:
         return None, None, None
     facts = self.inspect(image)
     self.images["broken" if facts.fault else "usable"] += 1
-    if facts.fault: return None, None, f"broken image: {facts.fault}"
-    return image, facts.digest, None
+    if facts.fault: return None, None, facts.fault if NOT_READ in facts.fault else f"broken image: {facts.fault}"
+    self.deep.add(facts)
+    bits = self.settings.image_bits
+    if facts.deep != "grey" or bits == 16: return image, facts.digest, None
+    image = with_bits(image, bits)
+    return image, image_digest(image["bytes"]), None
 
 # %% ../../nbs/10_data.loading.ipynb #f9d8f1ba
 @patch
@@ -264,6 +270,7 @@ def read(self: Reading, plan: list, source: Source):
         stored = read_arrow(write_arrow(self.folder/"rows.arrow", self.tables(plan, source.name)))
     limit = self.settings.max_rejected_fraction
     check_rejected(source, len(self.digests), self.reasons, self.rejected, limit, rejected)
+    source.notes.update(self.deep.notes())
     return stored
 
 # %% ../../nbs/10_data.loading.ipynb #556588ef

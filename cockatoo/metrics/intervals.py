@@ -80,11 +80,13 @@ def bootstrap_intervals(
     resamples: int = 1000,  # Number of draws
     seed: int = 0,  # Of the draws
     level: float = .95,  # How often such an interval contains the true value
+    progress: Callable = lambda: None,  # Called after each chunk of draws; may raise to end it
 ) -> dict:  # `{metric: [low, high]}`; `None` where not defined
     "Bias-corrected percentile intervals by a bootstrap over rows."
     draws = {}
     for counts in draw_counts(rows, resamples, seed) if rows else ():
         for name, values in measure(counts).items(): draws.setdefault(name, []).append(values)
+        progress()
     intervals = {}
     for name, (value,) in measure(np.ones((rows, 1), np.float32)).items():
         drawn = np.concatenate(draws[name]) if name in draws else np.empty(0)

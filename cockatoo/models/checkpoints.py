@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['OFFLINE', 'IDENTITY', 'OfflineCopy', 'check_files', 'offline_copy', 'nearest_folder', 'local_checkpoint',
-           'find_checkpoint', 'loading', 'check_loaded', 'save', 'write_identity', 'read_json_file', 'read_identity',
-           'read_config', 'family_of_folder']
+           'find_checkpoint', 'loading', 'model_folder', 'check_loaded', 'forget_calls', 'save', 'write_identity',
+           'read_json_file', 'read_identity', 'image_bits', 'read_config', 'family_of_folder', 'type_of_folder']
 
 # %% ../../nbs/20_models.checkpoints.ipynb #274b4763
 import contextlib
@@ -21,7 +21,7 @@ from pathlib import Path
 import cockatoo
 from ..core.errors import CheckpointError, CockatooError, nearest
 from ..core.files import write_json
-from ..core.registry import Family, ModelType, families, family_of
+from ..core.registry import Family, ModelSpec, ModelType, families, family_of, spec
 from .core import encoders, transformer_layers
 
 # %% ../../nbs/20_models.checkpoints.ipynb #9cc5ba33
@@ -201,6 +201,38 @@ def loading(
         logging.set_verbosity(level)
         if has_bar: logging.enable_progress_bar()
 
+# %% ../../nbs/20_models.checkpoints.ipynb #fbbfcd97
+_NOT_READ = ["*.bin", "*.h5", "*.msgpack", "*.onnx", "*.ot", "*.gguf", "*.tflite", "onnx/*", "openvino/*", "coreml/*"]
+
+
+def _downloaded(checkpoint):
+    "The folder of a hub id that the hub knows; its weights are taken as safetensors where it has them."
+    import huggingface_hub
+
+    with loading(checkpoint):
+        files = huggingface_hub.list_repo_files(checkpoint)
+        has_safetensors = any(file.endswith(".safetensors") for file in files)
+        skipped = _NOT_READ if has_safetensors else _NOT_READ[1:]
+        return Path(huggingface_hub.snapshot_download(checkpoint, ignore_patterns=skipped))
+
+
+def model_folder(
+    name: str | Path,  # A model folder, a run folder or a hub id
+    tokenizer: bool = True,  # Must a folder have a tokenizer?
+) -> Path:  # A folder with `config.json`
+    "The folder of a finished model, downloaded if it is on the hub; raises `CheckpointError` if there is none."
+    path = Path(name).expanduser()
+    if path.is_dir(): return local_checkpoint(path, tokenizer)
+    missing = f"{name}: no such folder{nearest_folder(path)}"
+    is_below_a_folder = len(path.parts) > 1 and path.parent.is_dir()
+    if path.exists() or is_below_a_folder or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", str(name)):
+        raise CheckpointError(missing)
+    found = offline_copy(name) or _cached(str(name))
+    if found is not None: return found
+    problem = _hub_problem(name)
+    if problem: raise CheckpointError(f"{missing}; as a name on the hub it is not on this machine, and {problem}")
+    return _downloaded(str(name))
+
 # %% ../../nbs/20_models.checkpoints.ipynb #4fb553e1
 def check_loaded(
     model,  # What `from_pretrained` returned
@@ -225,10 +257,26 @@ def check_loaded(
 # %% ../../nbs/20_models.checkpoints.ipynb #70636a18
 def _extra_layers(model, unexpected):
     "The weights of a file that belong to a stack of layers and found no layer in the model."
+    if not unexpected: return []  # A model whose layers share their weights has no stack to look at
     stacks = [transformer_layers(encoder) for encoder in encoders(model)]
     modules = model.base_model.named_modules()
     paths = [f".{name}." for name, module in modules if any(module is stack for stack in stacks)]
     return sorted(name for name in unexpected if any(path in f".{name}" for path in paths))
+
+# %% ../../nbs/20_models.checkpoints.ipynb #09a44093
+_CALL_STATE = ("max_length", "stride", "truncation_strategy", "pad_to_multiple_of")
+
+
+def forget_calls(
+    processor,  # A tokenizer, or a processor that holds one as `tokenizer`; changed in place
+) -> None:
+    "Remove from a tokenizer how its last call truncated and padded."
+    tokenizer = getattr(processor, "tokenizer", processor)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
+    for name in _CALL_STATE: tokenizer.init_kwargs.pop(name, None)
 
 # %% ../../nbs/20_models.checkpoints.ipynb #5b5395cb
 def save(
@@ -242,6 +290,7 @@ def save(
     shutil.rmtree(partial, ignore_errors=True)
     with loading(folder):
         model.save_pretrained(partial)
+        forget_calls(processor)
         processor.save_pretrained(partial)
     if folder.exists(): shutil.rmtree(folder)
     os.replace(partial, folder)
@@ -255,8 +304,9 @@ def write_identity(
     folder: str | Path,  # A model folder
     config,  # Resolved settings of the run
 ) -> None:
-    "Write `cockatoo.json`: model type, size and version of the package."
+    "Write `cockatoo.json`: model type, size, version of the package, and how 16-bit images are read."
     made_by = {"type": str(config.model_type), "size": config.size}
+    if config.data.image_bits != 16: made_by["image_bits"] = config.data.image_bits
     write_json(Path(folder)/IDENTITY, {**made_by, "version": cockatoo.__version__})
 
 # %% ../../nbs/20_models.checkpoints.ipynb #0edc200e
@@ -281,6 +331,14 @@ def read_identity(
     "What a model folder records about the run that made it."
     return read_json_file(Path(folder)/IDENTITY)
 
+# %% ../../nbs/20_models.checkpoints.ipynb #e7cddfb4
+def image_bits(
+    model,  # From `from_pretrained` with a folder
+) -> int:  # 16 where its folder records nothing
+    "`data.image_bits` of the run that made a model: its images have to be read as in the training."
+    folder = getattr(getattr(model, "config", None), "_name_or_path", "")
+    return (read_identity(folder) or {}).get("image_bits", 16) if folder else 16
+
 # %% ../../nbs/20_models.checkpoints.ipynb #6366e061
 def read_config(
     folder: str | Path,  # A model folder
@@ -303,3 +361,15 @@ def family_of_folder(
     raise CheckpointError(
         f"{folder}: no family reads a model of class {', '.join(classes) or 'unknown'}; "
         f"known: {known}")
+
+# %% ../../nbs/20_models.checkpoints.ipynb #60d5b5fc
+def type_of_folder(
+    folder: str | Path,  # From `model_folder`
+) -> ModelSpec:  # Of the type that made it, or of the one that is nearest to it
+    "The model type whose settings fit a model folder; raises `CheckpointError` where no family reads it."
+    family, made_by = family_of_folder(folder), (read_identity(folder) or {}).get("type")
+    if made_by in list(ModelType): return spec(made_by)
+    name = read_config(folder).get("model_type")
+    same = [row for row in family.specs for each in row.architectures if name in (each.name, *each.words)]
+    without_images = [row for row in family.specs if not row.preset.get("data", {}).get("image_column")]
+    return next(iter([*same, *without_images, *family.specs]))

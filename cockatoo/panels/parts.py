@@ -10,9 +10,10 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
-from ..core.registry import family_of, specs
+from ..core.config import size_facts
+from ..core.registry import specs
 from .charts import curves
-from .choices import command_line, train_arguments
+from .choices import command_line, sources_of, train_arguments
 from .control import ACTIVE, progress
 from .markup import copyable, error_note, note
 from .outcome import outcome
@@ -78,11 +79,11 @@ def show(self: ChoiceView) -> None:
     choices, spec = self.panel.choices, self.panel.choices.spec
     self.type.value = str(spec.name)
     self.size.options, self.size.value = list(spec.sizes), choices.size
-    self.source.options = list(family_of(spec).sources)
+    self.source.options = sources_of(spec)
     self.source.value, self.folder.value = choices.source or "", str(choices.output_dir)
-    sizes = {
-        spec.default_size: f" · {spec.parameters:,} parameters", "tiny": " · small, from random weights"}
-    self.about.value = note(spec.summary + sizes.get(choices.size, ""), css="ck-dim")
+    facts = size_facts(spec.name, choices.size)
+    about = f" · {facts['parameters']:,} parameters" if facts["parameters"] else " · small, from random weights"
+    self.about.value = note(" · ".join([spec.summary + about, *facts["checkpoints"]]), css="ck-dim")
     for name, widget in self.errors.items(): show_error(widget, choices.errors.get(name, ""))
 
 # %% ../../nbs/60_panels.parts.ipynb #53d51ac5

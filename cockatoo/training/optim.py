@@ -15,6 +15,7 @@ from torch import nn
 
 from ..core.errors import ConfigError, unknown
 from ..models.core import encoders, transformer_layers
+from .muon import muon_with_adamw
 
 # %% ../../nbs/40_training.optim.ipynb #bd524e97
 def _below_layers(encoder, layers):
@@ -132,7 +133,7 @@ def parameter_groups(
     return list(groups.values())
 
 # %% ../../nbs/40_training.optim.ipynb #432f87bd
-OPTIMIZERS = ("adamw_8bit", "adamw", "adam", "sgd")
+OPTIMIZERS = ("adamw_8bit", "adamw", "adam", "sgd", "muon")
 
 
 def _can_fuse(groups):
@@ -144,12 +145,13 @@ def _can_fuse(groups):
 def build_optimizer(
     name: str,  # One of `OPTIMIZERS`
     groups: list,  # From `parameter_groups`
-    model: nn.Module | None = None,  # Needed by adamw_8bit: its embeddings keep 32-bit state
+    model: nn.Module | None = None,  # Needed by adamw_8bit (embeddings keep 32-bit state) and muon (matrices of the layers)
 ) -> torch.optim.Optimizer:  # Betas (0.9, 0.999), eps 1e-8; SGD has momentum 0.9
     "The optimiser called `name` over `groups`; raises `ConfigError` if it is not available."
     if name not in OPTIMIZERS: raise ConfigError(unknown("optimizer", name, OPTIMIZERS))
     groups = [{key: value for key, value in group.items() if key != "names"} for group in groups]
     if name == "adamw_8bit": return _adamw_8bit(groups, model)
+    if name == "muon": return muon_with_adamw(groups, model)
     if name == "sgd": return torch.optim.SGD(groups, momentum=0.9, fused=_can_fuse(groups))
     optimizer_class = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
     return optimizer_class(groups, fused=_can_fuse(groups))

@@ -32,7 +32,7 @@ from .train import train
 FIXED_SETTINGS = {"data." + name for name in (  # they change what a trial is evaluated on
     "source", "text_column", "labels_column", "label_columns", "labels", "active_labels",
     "image_column", "validation_fraction", "test_fraction", "split_seed", "split_method",
-    "group_column")}
+    "group_column", "labels_separator", "half_scores")}
 
 
 def _check_setting(config, path, metric):
@@ -72,7 +72,18 @@ def _checked_range(path, low, high, scale="linear"):
     return {"low": low, "high": high, "log": scale == "log"}
 
 # %% ../../nbs/40_training.search.ipynb #38e82189
-def _checked_entry(config, path, given, metric):
+def _check_value(config, path, value, space):
+    "Raise `ConfigError` for a value that no choice of another setting in the space makes possible."
+    try: return config.with_(**{path: value})
+    except ConfigError as error: fault = error
+    for other, choices in space.items():
+        for choice in choices if other != path and isinstance(choices, list) else ():
+            try: return config.with_(**{path: value, other: choice})
+            except ConfigError: pass
+    raise ConfigError(f"space: {fault}") from None
+
+
+def _checked_entry(config, path, given, metric, space):
     "One entry of a space, checked."
     _check_setting(config, path, metric)
     section, key = path.split(".")
@@ -86,8 +97,7 @@ def _checked_entry(config, path, given, metric):
         ranges = "(low, high), (low, high, 'log') or " if is_number else ""
         raise ConfigError(f"space: {path} = {given!r}: expected {ranges}a list of choices")
     for value in entry["choices"] if "choices" in entry else (entry["low"], entry["high"]):
-        try: config.with_(**{path: value})
-        except ConfigError as error: raise ConfigError(f"space: {error}") from None
+        _check_value(config, path, value, space)
     return entry
 
 # %% ../../nbs/40_training.search.ipynb #968cd22c
@@ -98,7 +108,7 @@ def check_space(
 ) -> dict:  # Setting -> `{"low", "high", "log", "whole"}` or `{"choices"}`
     "The space with names and bounds checked; raises `ConfigError` for the first mistake."
     if not space: raise ConfigError("space: names no setting, so there is nothing to search")
-    return {path: _checked_entry(config, path, given, metric) for path, given in space.items()}
+    return {path: _checked_entry(config, path, given, metric, space) for path, given in space.items()}
 
 # %% ../../nbs/40_training.search.ipynb #6dd4f343
 def selection_bias(

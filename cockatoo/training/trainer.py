@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BatchOrder', 'Meter', 'StepLoss', 'DividedSteps', 'weights_without_embeddings', 'Evaluation', 'Optimisation',
            'without_bars', 'remove_old_checkpoints', 'CheckpointContent', 'CheckpointRotation', 'training_arguments',
-           'warmup_steps', 'StageTrainer', 'trainer_class', 'make_trainer']
+           'warmup_steps', 'warmup_note', 'StageTrainer', 'trainer_class', 'make_trainer']
 
 # %% ../../nbs/40_training.trainer.ipynb #4954d8e9
 import math
@@ -48,10 +48,13 @@ class BatchOrder:
         self.sampler.set_epoch(epoch)
         return super()._run_epoch(*args, epoch=epoch, **kwargs)
 
+    def steps_per_epoch(self) -> int:
+        "Optimiser steps of an epoch."
+        return math.ceil(len(self.sampler) / self.args.gradient_accumulation_steps)
+
     def planned_steps(self) -> int:
         "Optimiser steps of the whole training."
-        steps = math.ceil(len(self.sampler) / self.args.gradient_accumulation_steps)
-        return steps * int(self.args.num_train_epochs)
+        return self.config.training.max_steps or self.steps_per_epoch() * int(self.args.num_train_epochs)
 
 # %% ../../nbs/40_training.trainer.ipynb #0f4df22a
 class Meter:
@@ -135,6 +138,7 @@ class Evaluation:
         scalars = {name: value for name, value in report.items() if isinstance(value, (int, float))}
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scalars.items()}
         self.log(metrics)
+        if report.get("samples"): self.run.append_log("samples", step=self.state.global_step, texts=report["samples"])
         inform = self.callback_handler.on_evaluate
         self.control = inform(self.args, self.state, self.control, metrics)
         return metrics
@@ -242,7 +246,7 @@ class CheckpointRotation:
 def _optimisation_arguments(training):
     schedule = training.learning_rate_schedule
     arguments = dict(
-        num_train_epochs=training.num_epochs, per_device_train_batch_size=training.batch_size,
+        num_train_epochs=training.num_epochs, max_steps=training.max_steps or -1, per_device_train_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         learning_rate=training.learning_rate, weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
@@ -301,6 +305,17 @@ def warmup_steps(
     most = math.ceil(training.warmup_ratio * steps)
     return most if training.warmup_steps is None else min(training.warmup_steps, most)
 
+# %% ../../nbs/40_training.trainer.ipynb #256d1942
+def warmup_note(
+    training,  # The `training` section of a config
+    steps: int,  # Of the whole training
+) -> str:  # Empty where `warmup_steps` is as it was set
+    "A line that says how many steps of warm-up there are, if they are fewer than `training.warmup_steps`."
+    asked, used = training.warmup_steps, warmup_steps(training, steps)
+    if asked is None or used == asked: return ""
+    return (f"training.warmup_steps = {asked:,}: {used:,} here, since training.warmup_ratio = {training.warmup_ratio:g} "
+            f"limits it to that share of the {steps:,} steps")
+
 # %% ../../nbs/40_training.trainer.ipynb #59801ffe
 def _update_after_each_step(average):
     "A callback that keeps a mean of weights up to date."
@@ -338,23 +353,25 @@ class StageTrainer(
         self.remove_callback(PrinterCallback)
         self.sampler = self._make_sampler()
         self.args.warmup_steps = warmup_steps(config.training, self.planned_steps())
+        if note := warmup_note(config.training, self.planned_steps()): notify(note)
         self.average = self._make_average()
         self.add_callback(_update_after_each_step(self.average))
 
     def _make_sampler(self):
         training, args = self.config.training, self.args
+        if self.stage.sampler: return self.stage.sampler(training, args.process_index, args.world_size)
         return LengthGroupedBatchSampler(
             row_lengths(self.stage.dataset), args.train_batch_size,
             training.gradient_accumulation_steps, training.seed, training.group_by_length,
             training.max_batch_tokens, args.process_index, args.world_size)
 
     def _make_average(self):
-        epochs, first = self.config.training.num_epochs, self.config.training.average_from_epoch
+        first = self.config.training.average_from_epoch
         if first is None: return WeightAverage(self.stage.model)
         if self.is_fsdp_enabled:
             raise ConfigError(f"training.average_from_epoch = {first}: "
                               "weights in shards (FSDP) are not averaged; set null")
-        return WeightAverage(self.stage.model, math.ceil(first * self.planned_steps() / epochs))
+        return WeightAverage(self.stage.model, math.ceil(first * self.steps_per_epoch()))
 
     def _log_split(self, parts, message):
         self.notify(message)
