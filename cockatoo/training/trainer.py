@@ -45,6 +45,9 @@ class BatchOrder:
 
     def _run_epoch(self, *args, epoch, **kwargs):
         "Choose the order of the epoch, also after a restart, then train it as stock does."
+        if self.state.global_step >= self.state.max_steps:  # Resumed after the last step
+            self.control.should_training_stop = True
+            return None
         self.sampler.set_epoch(epoch)
         return super()._run_epoch(*args, epoch=epoch, **kwargs)
 
@@ -152,7 +155,9 @@ class Evaluation:
     def _maybe_log_save_evaluate(self, *args, **kwargs):
         "As stock, but the checkpoint of an epoch's last step waits for the epoch's evaluation."
         control = self.control
-        epoch_ends = self.state.epoch is not None and self.state.epoch % 1 == 0
+        state = self.state
+        epoch_ends = state.epoch is not None and (
+            state.epoch % 1 == 0 or state.global_step >= state.max_steps)
         if epoch_ends and self.args.eval_strategy == "epoch":
             if control.should_evaluate: control.should_save |= self.checkpoint_waits
             else: self.checkpoint_waits, control.should_save = control.should_save, False
