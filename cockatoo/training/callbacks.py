@@ -184,7 +184,7 @@ def _show_metrics(self: Progress, args, state, metrics):
     shown = {name: metrics[f"eval_{name}"] for name in names if f"eval_{name}" in metrics}
     values = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
     text = f"epoch {state.epoch:.2f}: validation {values}"
-    if self.bar.disable: self.print(text)
+    if self.bar is None or self.bar.disable: self.print(text)
     else: self.bar.write(text, file=sys.stderr)
 
 # %% ../../nbs/40_training.callbacks.ipynb #56d04170
