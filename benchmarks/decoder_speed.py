@@ -73,7 +73,7 @@ def stock(folder, options):
     stopwatch = Stopwatch()
     arguments = TrainingArguments(
         output_dir=str(folder / "stock"), per_device_train_batch_size=options.batch_size, max_steps=options.steps + 1, learning_rate=1e-4,
-        bf16=native_bf16(), save_strategy="no", report_to="none", disable_tqdm=True, logging_strategy="no")
+        bf16=native_bf16(), use_cpu=not torch.cuda.is_available(), save_strategy="no", report_to="none", disable_tqdm=True, logging_strategy="no")
     Trainer(model, arguments, train_dataset=rows, data_collator=default_data_collator, callbacks=[stopwatch.callback()]).train()
     return stopwatch.watch
 
