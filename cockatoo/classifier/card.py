@@ -14,6 +14,7 @@ from .model import reload, score
 from .thresholds import probabilities, untrained_labels
 from ..core.errors import CheckpointError
 from ..core.tables import first_rows
+from ..data.findings import first_few
 from ..export.card import card_metadata, card_text, value_table
 from ..models.checkpoints import loading, local_checkpoint
 from ..training.run import Run
@@ -115,7 +116,7 @@ def never_predicted(
     if not never: return ""
     untrained = untrained_labels(report)
     reasons = [f"{name} ({'no training row has it' if name in untrained else 'no threshold is precise enough'})" for name in never]
-    return f"\n* Never predicted: {', '.join(reasons)}."
+    return f"\n* Never predicted: {first_few(reasons, 20)}."
 
 # %% ../../nbs/51_classifier.card.ipynb #f89f3d55
 def model_card(

@@ -17,6 +17,7 @@ from .loading import reload_any
 from .single_label import is_single_label, one_against_rest, thresholds_of
 from .thresholds import Thresholds, apply_thresholds, probabilities
 from ..core.errors import ConfigError, DataError, unknown
+from ..data.findings import first_few
 from ..data.images import image_fault, image_reference, with_bits
 from ..export.core import PredictRequest, check_kept_columns, chunked
 from ..export.texts import answer_rows, check_text, check_texts, request_rows
@@ -133,8 +134,8 @@ class Predictor:
         return self._thresholds.unreachable
 
     def __repr__(self):
-        never = f"; never {', '.join(self.never_predicted)}" if self.never_predicted else ""
-        return f"Predictor({', '.join(self.labels)}; {self.max_length} tokens; {self.model.device}{never})"
+        never = f"; never {first_few(self.never_predicted, 20)}" if self.never_predicted else ""
+        return f"Predictor({first_few(self.labels, 20)}; {self.max_length} tokens; {self.model.device}{never})"
 
 # %% ../../nbs/51_classifier.predict.ipynb #2a0fd048
 def _mean_of_windows(scores, starts):
@@ -209,9 +210,11 @@ def note_never_predicted(self: Predictor) -> None:
     "Note on stderr the labels that the model never gives, and why."
     from cockatoo.training.callbacks import print_note
 
-    for name in self.never_predicted:
+    for name in self.never_predicted[:20]:
         reason = "no training row has it" if name in self._thresholds.untrained else "its threshold is 1"
         print_note(f"{name} is never predicted: {reason}")
+    more = len(self.never_predicted) - 20
+    if more > 0: print_note(f"{more:,} more labels are never predicted: see {Thresholds.FILE}")
 
 # %% ../../nbs/51_classifier.predict.ipynb #1192562d
 @patch(cls_method=True)

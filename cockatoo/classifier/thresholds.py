@@ -245,7 +245,7 @@ class Thresholds:
         "Write `thresholds.json` into `folder`."
         path = Path(folder)/self.FILE
         content = {"thresholds": self.values, "comparison": ">=", "tuned_on": self.tuned_on}
-        if self.unreachable: content["never_said"] = self.unreachable
+        if self.unreachable: content["never_predicted"] = self.unreachable
         if self.untrained: content["untrained"] = list(self.untrained)
         write_atomic(path, json.dumps(content, indent=2, ensure_ascii=False))
         return path

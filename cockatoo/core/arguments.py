@@ -68,8 +68,9 @@ class Parser(argparse.ArgumentParser):
             name, note = found
             self.notes.append(note)
             return name + equals + value
-        near = [option for option in known if option.endswith("." + name[2:])]
-        near = near or difflib.get_close_matches(name, known, 1, 0.6)
+        listed = [each for each in known if self._option_string_actions[each].help is not argparse.SUPPRESS]
+        near = [option for option in listed if option.endswith("." + name[2:])]
+        near = near or difflib.get_close_matches(name, listed, 1, 0.6)
         self.error(f"unknown option {name}" + (f": did you mean {near[0]}?" if near else ""))
 
 # %% ../../nbs/00_core.arguments.ipynb #7481c66b
@@ -103,9 +104,11 @@ def _check_type(name, row, found):
 
 def _suggest_setting(name, row, known):
     "Raise `ConfigError` that suggests what the document of another family calls so, if this type has it."
-    others = {_option_of(each.target) for each in find_reference_names(name) if each.target} & {*known}
-    of_this_type = sorted(option for option in others if option[2:].partition(".")[0] in row.sections)
-    if of_this_type: raise ConfigError(f"unknown option {name}: did you mean {of_this_type[0]}?")
+    found = [each for each in find_reference_names(name) if each.target and _option_of(each.target) in known]
+    of_this_type = sorted(each.target for each in found if each.target.partition(".")[0] in row.sections)
+    if of_this_type: raise ConfigError(f"unknown option {name}: did you mean {_option_of(of_this_type[0])}?")
+    families = " or ".join(sorted({f"{each.family} ({_option_of(each.target)})" for each in found}))
+    if found: raise ConfigError(f"{name}: is a setting of {families}, and {row.name} has none like it; leave it out")
 
 
 def _check_one_setting(name, found):

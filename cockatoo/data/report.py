@@ -226,6 +226,11 @@ def command_options(
         options.append(f"--{path.replace('_', '-')} {shlex.quote(text)}")
     return options
 
+def _short_option(option):
+    "An option for the terminal: the value of a long one is in the page."
+    if len(option) <= 1000: return option
+    return f"{option.split(' ', 1)[0]} ... ({len(option):,} characters; --output-dir writes it to report.html)"
+
 # %% ../../nbs/10_data.report.ipynb #63c7d2d3
 def _finding_item(one):
     "A finding as an item of a list."
@@ -348,7 +353,7 @@ class Report:
 
     def __repr__(self):
         lines = [self.source, "", *self.lines(), "", *findings_lines(self.findings)]
-        options = command_options(suggested(self.findings))
+        options = [_short_option(option) for option in command_options(suggested(self.findings))]
         if options: lines += ["", "as options: " + " ".join(options)]
         return "\n".join(lines)
 

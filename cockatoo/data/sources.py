@@ -438,12 +438,14 @@ def split_names(
     text: str,  # As `data.source` has it
     family: str,  # Name of the family whose sources count
 ) -> list[str]:  # At least one
-    "The single names in a text: those between commas, or between spaces if one of them is a source."
+    "The single names in a text: those between commas, or between spaces if they are sources."
     if is_place(text, family): return [text]
     names = [name.strip() for name in text.split(",") if name.strip()]
     if len(names) == 1:
         words = names[0].split()
-        if any(word == ALL or is_place(word, family) or _HUB_ID.fullmatch(word) for word in words): names = words
+        known = [word == ALL or is_place(word, family) for word in words]
+        hub_ids = [bool(_HUB_ID.fullmatch(word)) for word in words]
+        if any(known) or all(hub_ids): names = words
     return names or [text]
 
 # %% ../../nbs/10_data.sources.ipynb #17e82a78

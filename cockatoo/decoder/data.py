@@ -20,6 +20,7 @@ from ..data.cache import cache_root, work_folder
 from ..data.core import data_error
 from ..data.loading import (
     SplitTable, copy_lines, fingerprint, plan_splits, rejected_report, rejected_warnings, source_warnings)
+from ..data.sampling import max_rows
 from ..data.sources import SPLITS, split_of_name
 from ..data.splits import hash_split, position_cuts
 from .corpora import source_of_stage
@@ -139,7 +140,7 @@ def _make_splits(stored, reading, settings, keep, wanted, source):
     splits = {}
     for name in wanted:
         own = slices[slices[:, 1] == SPLITS.index(name)]
-        if name == "train": own = own[_limit(own[:, 0], digests, settings.max_samples)]
+        own = own[_limit(own[:, 0], digests, max_rows(settings, name))]
         if not len(own):
             raise data_error(f"no document fell into the split {name!r}", source.name,
                              expected="more documents, a file for that split, or data.split_method=position")

@@ -144,6 +144,7 @@ DECODER = Family(
     settings={"decoder": DecoderSettings, "curriculum": CurriculumSettings, "tokenizer": TokenizerSettings},
     sources={
         name: "cockatoo.decoder.corpora:source" for name in ("demo", "offline", *(f"offline-{stage}" for stage in STAGES))},
+    metrics=("loss",),
     headline_metrics=("bits_per_byte", "perplexity", "exact_match", "valid_calls", "preference_accuracy", "pass@1", "loss"),
     lower_is_better=("bits_per_byte", "perplexity"),
     model_classes=("DecoderForCausalLM", "LlamaForCausalLM", "Qwen3ForCausalLM", "GPT2LMHeadModel"),

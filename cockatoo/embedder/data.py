@@ -19,6 +19,7 @@ from ..data.cache import cache_root, work_folder
 from ..data.core import data_error
 from ..data.duplicates import find_duplicates
 from ..data.loading import SplitTable, fingerprint, plan_splits, rejected_report, rejected_warnings, source_warnings
+from ..data.sampling import max_rows
 from ..data.sources import SPLITS
 from ..data.splits import hash_split
 from .reading import PairReading
@@ -70,8 +71,9 @@ def _split_rows(name, split, removed, digests, settings, source):
     rows = rows[~np.isin(rows, list(removed))] if removed else rows
     if not len(rows):
         raise data_error(f"no pair fell into the split {name!r}", source.name, expected="more rows, or a file for that split")
-    if name != "train" or not settings.max_samples or len(rows) <= settings.max_samples: return rows
-    return np.sort(rows[np.argsort(digests[rows], kind="stable")[:settings.max_samples]])
+    most = max_rows(settings, name)
+    if not most or len(rows) <= most: return rows
+    return np.sort(rows[np.argsort(digests[rows], kind="stable")[:most]])
 
 # %% ../../nbs/12_embedder.data.ipynb #78e01bbf
 def _summary(dataset):

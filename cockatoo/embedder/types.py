@@ -102,6 +102,7 @@ EMBEDDER = Family(
     settings={"embedding": EmbeddingSettings, "encoder": EncoderSettings},
     sources={"demo": "cockatoo.embedder.demo:source", "demo-pairs": "cockatoo.embedder.demo:source"},
     model_classes=("BertModel", "ModernBertModel", "RobertaModel", "XLMRobertaModel", "MPNetModel", "DistilBertModel", "NomicBertModel"),
+    metrics=("recall_at_1", "recall_at_10", "mrr_at_10", "ndcg_at_10", "map", "spearman", "pearson"),
     headline_metrics=("recall_at_1", "recall_at_10", "mrr_at_10", "ndcg_at_10", "map", "spearman", "loss"),
     load_data="cockatoo.embedder.data:load", check_data="cockatoo.embedder.check:check_data",
     report="cockatoo.embedder.report:PairReport", build="cockatoo.embedder.model:build",
