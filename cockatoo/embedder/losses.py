@@ -55,7 +55,9 @@ def over_widths(
     loss: Callable,  # (vectors of length 1, ...) -> tensor
     widths: tuple,  # Widths to train; empty: the whole width
     *vectors: Tensor,  # (rows, width) each, not yet of length 1
+    weight: float = 1.0,  # Of each width, relative to the one before it
 ) -> Tensor:  # As `loss` gives it
-    "The mean of a loss over several widths of the same vectors."
+    "The weighted mean of a loss over several widths of the same vectors."
     values = [loss(*(normalize(each.float()[:, :width], dim=-1) for each in vectors)) for width in widths or (None,)]
-    return torch.stack(values).mean(0)
+    weights = [weight**i for i in range(len(values))]
+    return sum(each * value for each, value in zip(weights, values)) / sum(weights)

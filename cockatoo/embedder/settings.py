@@ -20,10 +20,12 @@ class EmbeddingSettings(Settings):
         None, "Pooling of token vectors: mean of all tokens, or the first token; empty keeps that of the checkpoint")
     normalize: bool = setting(True, "Scale vectors to L2 norm 1?")
     matryoshka_widths: list[int] = setting([], "Widths that are trained together, so that vectors can be truncated to them (Matryoshka)")
+    matryoshka_weight: float = setting(1.0, "Weight of the loss of each width, relative to that of the next larger one", gt=0)
     temperature: float = setting(0.05, "Temperature of the contrastive loss", gt=0, le=1)
     symmetric: bool = setting(True, "Contrast documents with the queries of the batch as well?")
     score_loss: Literal["cosent", "cosine"] = setting("cosent", "Loss of scored pairs: order of the cosines, or their squared error")
     hard_negatives: int = setting(0, "Hard negatives that are mined for each query before training (0: none)", "texts", ge=0)
+    similar_rows: int = setting(1, "Rows of a batch that are put together because their queries are similar (1: rows are drawn at random)", "rows", ge=1)
     negative_margin: float = setting(
         0.05, "A mined negative scores lower than the right document by at least this fraction", ge=0, lt=1)
     training: Literal["full", "lora"] = setting("full", "Train all weights, or LoRA adapters that are merged at the end")

@@ -24,6 +24,7 @@ from .evaluation import EmbedderEvaluator, keep_retrieval, report_vectors
 from .losses import SCORE_LOSSES, info_nce, over_widths
 from .metrics import embedding_report, rank_documents
 from .mining import mine_negatives
+from .similar import SimilarRowSampler, nearest_rows
 from .model import build, row_chunks, save
 from .plots import plot_map
 from .texts import PairTokens
@@ -130,7 +131,7 @@ class PairLoss:
         "`info_nce` over all widths; 0 for a batch without such rows, and still part of the graph."
         if not len(queries): return candidates.sum()[None] * 0 + queries.sum() * 0
         compute = lambda q, c: info_nce(q, c, right, excluded, self.settings.temperature)
-        return over_widths(compute, self.widths, queries, candidates)
+        return over_widths(compute, self.widths, queries, candidates, weight=self.settings.matryoshka_weight)
 
     def scores(self, vectors, batch):
         "The loss of the scored rows of all processes, shared equally between them."
@@ -141,7 +142,7 @@ class PairLoss:
         if len(scores) < 2: return sum(side.sum() for side in sides) * 0
         loss = SCORE_LOSSES[self.settings.score_loss]
         compute = lambda a, b: loss((a * b).sum(1), scores, self.settings.temperature)
-        return over_widths(compute, self.widths, *sides) * len(scores) / world_size()
+        return over_widths(compute, self.widths, *sides, weight=self.settings.matryoshka_weight) * len(scores) / world_size()
 
 # %% ../../nbs/42_embedder.training.ipynb #748f9e22
 def count_rows(
@@ -218,6 +219,7 @@ class EmbedderTraining:
         note_warnings(self.report, "texts", self.notify)
         self._check_metric()
         if config.embedding.hard_negatives: self._mine()
+        self.near = self._nearest_rows() if config.embedding.similar_rows > 1 else None
         self.before = {split: report_vectors(self.evaluator.vectors(split), resamples=0) for split in self._held_out()}
         prune(root, config.data.cache_gb)
         return self
@@ -237,6 +239,11 @@ class EmbedderTraining:
         tokens.add_negatives(mined)
         self.notify(f"{sum(map(len, mined)):,} hard negatives were mined for {len(mined):,} rows")
 
+    def _nearest_rows(self):
+        "The most similar rows of each, to the model that training starts from."
+        vectors = self.evaluator.encode(self.tokens.queries.tokens)[self.tokens.query]
+        return nearest_rows(vectors, 4 * self.config.embedding.similar_rows)
+
     def stages(self):
         "An embedder has one stage."
         settings, tokens = self.config.embedding, self.tokens
@@ -248,6 +255,7 @@ class EmbedderTraining:
             collate=PairCollator(tokens, self.tokenizer.pad_token_id, settings.padding_side),
             loss_sum=PairLoss(settings, known, self.model.recipe.widths), count=partial(count_rows, settings.chunk_tokens),
             optimizer=partial(embedder_optimizer, self.config), split_batch=partial(smaller_chunks, settings.chunk_tokens),
+            sampler=None if self.near is None else partial(SimilarRowSampler, self.near, settings.similar_rows),
             evaluate=self.evaluator.evaluate if evaluates else None, trained_only=settings.training == "lora",
             find_unused_parameters=True, flops_per_token=flops_per_token)]
 
