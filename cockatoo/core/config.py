@@ -198,7 +198,7 @@ def _reason(value, error):
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", context["expected"])
-        close = nearest(value, options)
+        close = "cuda" if value == "gpu" and "cuda" in options else nearest(value, options)
         return f"must be one of {', '.join(options)}" + (f"; did you mean {close!r}?" if close else "")
     if kind in _BOUNDS: return _BOUNDS[kind].format(**context)
     if kind == "string_type" and isinstance(error["input"], (bool, int, float)): return f"must be text; put quotes around {yaml_scalar(error['input'])}"
