@@ -23,7 +23,7 @@ from .batches import (
 from .data import load
 from .evaluation import StageEvaluator, joined_report
 from .folders import save, with_weights
-from .loading import build
+from .loading import build, check_first_stage
 from ..metrics.plots import to_svg
 from ..models.batching import is_sharded
 from ..training.callbacks import flops_per_token, plot_training
@@ -89,6 +89,7 @@ class DecoderTraining:
         "Load data, tokenizer and model; whatever is wrong with them is raised here."
         config = self.config
         check_settings(config)
+        check_first_stage(config)
         self.data = load(config)
         for stage in self.data.stages.values(): require_splits(stage.splits, stage.report["source"])
         self.model, self.tokenizer, _ = build(config, self.data, self.notify)
