@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from .errors import ConfigError
 from .names import erratum_of, find_reference_names, meant_for
-from .registry import ModelType, spec
+from .registry import ModelType, families, spec
 
 # %% ../../nbs/00_core.arguments.ipynb #42ff9b20
 def bounds(
@@ -67,7 +67,9 @@ class Parser(argparse.ArgumentParser):
         if found := self.renamed(name, known):
             name, note = found
             self.notes.append(note)
-            return name + equals + value
+            if "=" not in name: return name + equals + value
+            if equals: self.error(f"{word}: is a flag; expected {name}")
+            return name
         listed = [each for each in known if self._option_string_actions[each].help is not argparse.SUPPRESS]
         near = [option for option in listed if option.endswith("." + name[2:])]
         near = near or difflib.get_close_matches(name, listed, 1, 0.6)
@@ -123,11 +125,17 @@ def _check_one_setting(name, found):
         raise ConfigError(f"{name}: of document {document} is one value of a setting here; expected {option} {value}")
 
 # %% ../../nbs/00_core.arguments.ipynb #8258aff6
+def _flag_value(found):
+    "What a flag of a document, which has no value there, is set to here; empty for a name that has a value."
+    family = next(each for each in families() if each.name == found.family)
+    return (family.document_files or {}).get(found.name, {}).get(True, "")
+
+
 def renamed_option(
     name: str,  # An option that is not known as it stands
     known: list,  # The options of the command
     model_type: str | None = None,  # The type that was chosen, if any
-) -> tuple | None:  # (option, note); `None` where no document has the name
+) -> tuple | None:  # (option, with `=value` for a flag of the document; note); `None` where no document has the name
     "The option that a reference document means; raises `ConfigError` where there is none, or several."
     row = spec(model_type) if is_type(model_type) else None
     found = find_reference_names(name, row.family if row else None)
@@ -137,6 +145,7 @@ def renamed_option(
     _check_one_setting(name, found)
     option = _option_of(found[0].target)
     if option not in known: return None
+    if value := _flag_value(found[0]): option += f"={value}"
     return option, f"{name} of document {found[0].document} is {option}"
 
 # %% ../../nbs/00_core.arguments.ipynb #b96b8c6c

@@ -16,7 +16,7 @@ from ..core.errors import DataError
 from ..core.hardware import detect
 from .model import DecoderForCausalLM, StaticCache
 from .tokenizer import control_tokens
-from ..models.batching import without_autocast
+from ..models.batching import is_sharded, without_autocast
 
 # %% ../../nbs/24_decoder.generation.ipynb #1f0465db
 def limit_logits(
@@ -113,8 +113,46 @@ def next_logits(
         return LargestLogits(head, k)
     return lambda hidden, suppressed=(): _suppress(head(hidden), suppressed)
 
+# %% ../../nbs/24_decoder.generation.ipynb #cb59b67a
+def _stream_tokens(model, prompts, settings, stops, suppressed, pad, generator):
+    "The tokens of `stream_tokens`, one of each row at a time."
+    ids, seen = left_padded(prompts, pad, model.device)
+    rows, length = ids.shape
+    most = min(settings.max_new_tokens, model.config.max_position_embeddings - length)
+    cache = StaticCache(model.config, rows, length + max(most, 0), torch.empty(0, dtype=model.dtype, device=model.device))
+    step = _whole_pass(model) if is_sharded(model) else _short_pass(model, settings)
+    ended, stop_ids = torch.zeros(rows, dtype=torch.bool, device=ids.device), torch.tensor(stops, device=ids.device)
+    for _ in range(most):
+        with without_autocast(model): logits = step(ids, seen, cache, suppressed)
+        chosen = choose(logits, settings, generator)
+        if ended.any(): chosen = torch.where(ended, pad, chosen)
+        yield chosen
+        ended |= torch.isin(chosen, stop_ids)
+        if ended.all(): return
+        ids = chosen[:, None]
+        if seen is not None: seen = torch.cat([seen, torch.ones_like(ids)], 1)
+
+
+def _short_pass(model, settings):
+    "The stack, then the largest logits of the last position."
+    head = next_logits(model, settings)
+
+    def step(ids, seen, cache, suppressed):
+        hidden = model.model(ids, seen, past_key_values=cache, use_cache=True).last_hidden_state
+        return head(hidden[:, -1], suppressed)
+
+    return step
+
+
+def _whole_pass(model):
+    "The model as a whole: with weights in shards (FSDP) it must be called as in training."
+    def step(ids, seen, cache, suppressed):
+        logits = model(ids, seen, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+        return _suppress(logits[:, -1], suppressed)
+
+    return step
+
 # %% ../../nbs/24_decoder.generation.ipynb #967a426c
-@torch.inference_mode()
 def stream_tokens(
     model: DecoderForCausalLM,  # In evaluation mode
     prompts: list,  # Lists of ids, none empty
@@ -125,23 +163,8 @@ def stream_tokens(
     generator: torch.Generator | None = None,  # Source of chance
 ) -> Iterator[Tensor]:  # `(B,)`: the next token of each row
     "Continue prompts, one token of each at a time."
-    ids, seen = left_padded(prompts, pad, model.device)
-    rows, length = ids.shape
-    most = min(settings.max_new_tokens, model.config.max_position_embeddings - length)
-    cache = StaticCache(model.config, rows, length + max(most, 0), model.lm_head.weight)
-    head = next_logits(model, settings)
-    ended, stop_ids = torch.zeros(rows, dtype=torch.bool, device=ids.device), torch.tensor(stops, device=ids.device)
-    for _ in range(most):
-        with without_autocast(model):
-            hidden = model.model(ids, seen, past_key_values=cache, use_cache=True).last_hidden_state
-            logits = head(hidden[:, -1], suppressed)
-        chosen = choose(logits, settings, generator)
-        if ended.any(): chosen = torch.where(ended, pad, chosen)
-        yield chosen
-        ended |= torch.isin(chosen, stop_ids)
-        if ended.all(): return
-        ids = chosen[:, None]
-        if seen is not None: seen = torch.cat([seen, torch.ones_like(ids)], 1)
+    without_gradients = torch.no_grad() if is_sharded(model) else torch.inference_mode()
+    return without_gradients(_stream_tokens)(model, prompts, settings, stops, suppressed, pad, generator)
 
 # %% ../../nbs/24_decoder.generation.ipynb #320bf43b
 def generate(

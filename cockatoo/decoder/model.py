@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ATTENTIONS', 'DecoderConfig', 'RMSNorm', 'make_norm', 'rotary_angles', 'rotate', 'causal_mask', 'eager_attention',
            'sdpa_attention', 'ResidualLinear', 'Attention', 'FeedForward', 'Block', 'StaticCache',
-           'DecoderPreTrainedModel', 'Decoder', 'DecoderForCausalLM', 'count_parameters']
+           'DecoderPreTrainedModel', 'Decoder', 'OutputLayer', 'DecoderForCausalLM', 'count_parameters']
 
 # %% ../../nbs/24_decoder.model.ipynb #2f37c455
 import math
@@ -336,6 +336,16 @@ class Decoder(DecoderPreTrainedModel):
         if self.config.positions == "rope": return self.dropout(x), rotary_angles(position_ids, self.config.head_dim, self.config.rope_theta)
         return self.dropout(x + self.embed_positions(position_ids)), None
 
+# %% ../../nbs/24_decoder.model.ipynb #52a36a79
+class OutputLayer(nn.Linear):
+    "Hidden states to scores of all tokens, or to the loss of the next ones."
+
+    def forward(self, hidden, targets=None, reduction="sum"):
+        "Scores `(B, T, V)`; with `targets` `(B, T)` their loss, from the weights inside this call, where FSDP has them whole."
+        if targets is None: return super().forward(hidden)
+        loss = summed_loss if reduction == "sum" else token_losses
+        return loss(hidden, self.weight, targets)
+
 # %% ../../nbs/24_decoder.model.ipynb #965af96c
 class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):
     "Tokens to scores of the next token, or to the loss."
@@ -348,7 +358,7 @@ class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):
     ):
         super().__init__(config)
         self.model = Decoder(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = OutputLayer(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
 
     def get_input_embeddings(self): return self.model.embed_tokens
@@ -364,10 +374,8 @@ class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):
         "Scores `(B, T, V)`; or with `targets` `(B, T)` their loss: its sum, or one a token (`reduction=\"none\"`)."
         use_cache = use_cache if use_cache is not None else targets is None and labels is None and not self.training
         out = self.model(input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache, documents)
-        hidden, weight = out.last_hidden_state, self.lm_head.weight
-        if targets is not None:
-            loss = summed_loss(hidden, weight, targets) if reduction == "sum" else token_losses(hidden, weight, targets)
-            return CausalLMOutputWithPast(loss=loss)
+        hidden = out.last_hidden_state
+        if targets is not None: return CausalLMOutputWithPast(loss=self.lm_head(hidden, targets, reduction))
         loss = None if labels is None else self._stock_loss(hidden, labels, num_items_in_batch)
         kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) and logits_to_keep else slice(None)
         return CausalLMOutputWithPast(loss=loss, logits=self.lm_head(hidden[:, kept]), past_key_values=out.past_key_values)
@@ -375,7 +383,7 @@ class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):
     def _stock_loss(self, hidden, labels, items):
         "The mean over the labels, or over the items of a whole step, as the library's trainers expect it."
         targets = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
-        return summed_loss(hidden, self.lm_head.weight, targets) / (items or (targets != IGNORED).sum())
+        return self.lm_head(hidden, targets) / (items or (targets != IGNORED).sum())
 
 # %% ../../nbs/24_decoder.model.ipynb #da337b86
 AutoConfig.register("cockatoo-decoder", DecoderConfig, exist_ok=True)

@@ -22,11 +22,12 @@ from .batches import (
     PackedCollator, PairCollator, count_packed, count_pairs, dpo_loss_sum, packed_loss_sum, packed_sampler, split_pairs, split_rows)
 from .data import load
 from .evaluation import StageEvaluator, joined_report
-from .folders import save
-from .loading import build
+from .folders import save, with_weights
+from .loading import build, check_first_stage
 from ..metrics.plots import to_svg
+from ..models.batching import is_sharded
 from ..training.callbacks import flops_per_token, plot_training
-from ..training.distributed import rank
+from ..training.distributed import rank, whole_weights
 from ..training.optim import build_optimizer, parameter_groups
 from ..training.results import check_metric, save_results
 from ..training.run import Run
@@ -88,6 +89,7 @@ class DecoderTraining:
         "Load data, tokenizer and model; whatever is wrong with them is raised here."
         config = self.config
         check_settings(config)
+        check_first_stage(config)
         self.data = load(config)
         for stage in self.data.stages.values(): require_splits(stage.splits, stage.report["source"])
         self.model, self.tokenizer, _ = build(config, self.data, self.notify)
@@ -147,11 +149,13 @@ def finish(
     for split in splits:
         reports = {name: evaluator.report(split, final=True) for name, evaluator in self.evaluators.items() if split in evaluator.rows}
         metrics[split] = joined_report(reports)
+    weights = whole_weights(self.model) if is_sharded(self.model) else None
     if rank(): return  # The other processes have helped with the losses
+    model = with_weights(self.model.config, weights) if weights else self.model
     if len(self.evaluators) > 1: metrics["validation"]["stages"] = stage_progress(run)
     self._write_samples(run)
     self._draw(run)
-    save_results(run, metrics, lambda folder: save(self.model, self.tokenizer, folder, self.config.generation))
+    save_results(run, metrics, lambda folder: save(model, self.tokenizer, folder, self.config.generation))
 
 
 @patch

@@ -157,6 +157,7 @@ training: grad_accumulation_steps=gradient_accumulation_steps gradient_checkpoin
 compute: use_compile=compile
 tokenizer: vocab_size special_tokens
 curriculum: stage stages
+--size: model_size
 -: data_dir data_file val_file LOG_LEVEL WANDB_PROJECT CUDA_VISIBLE_DEVICES PYTORCH_CUDA_ALLOC_CONF
 -: PYTORCH_MPS_HIGH_WATERMARK_RATIO
 """)},

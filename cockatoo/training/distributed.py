@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['world_size', 'rank', 'on_cpu', 'training_device', 'init_process_group', 'barrier', 'main_process_first',
-           'any_process', 'gather_rows']
+           'any_process', 'gather_rows', 'shard_on_cpu', 'load_weights', 'whole_weights']
 
 # %% ../../nbs/40_training.distributed.ipynb #c956d56f
 import os
@@ -96,11 +96,60 @@ def gather_rows(
     if world_size() == 1: return compute(dataset)
     import torch.distributed
 
-    mine = range(len(dataset))[rank()::world_size()]
+    mine = list(range(len(dataset)))[rank()::world_size()]
+    longest = -(-len(dataset) // world_size())
+    filled = mine + [0] * (longest - len(mine))  # As many rows everywhere: with FSDP all must call the model equally often
     shares = [None] * world_size()
-    share = compute(dataset.select(mine)) if len(mine) else None
-    torch.distributed.all_gather_object(shares, share)
+    torch.distributed.all_gather_object(shares, compute(dataset.select(filled))[:len(mine)])
     whole = np.empty((len(dataset), *shares[0].shape[1:]), shares[0].dtype)
-    for i, share in enumerate(shares):
-        if share is not None: whole[i::world_size()] = share
+    for i, share in enumerate(shares): whole[i::world_size()] = share
     return whole
+
+# %% ../../nbs/40_training.distributed.ipynb #76a0cfb3
+def shard_on_cpu(
+    accelerator,  # `accelerate.Accelerator`
+) -> bool:  # Does it shard now?
+    "Use FSDP on CPUs as well, if the launcher asked for it; accelerate itself ignores that."
+    from accelerate import PartialState
+    from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
+
+    state = accelerator.state
+    is_asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+    if not is_asked or state.distributed_type != DistributedType.MULTI_CPU: return False
+    plugin = FullyShardedDataParallelPlugin()  # Reads the launcher's variables
+    if plugin.fsdp_version != 2: return False
+    state.fsdp_plugin = plugin
+    for each in (state, PartialState()): each.distributed_type = DistributedType.FSDP
+    return True
+
+# %% ../../nbs/40_training.distributed.ipynb #f0369a3c
+def load_weights(
+    model,  # A torch module, sharded or not
+    file,  # Whole weights, as safetensors
+) -> None:
+    "Load whole weights; every process calls this."
+    from safetensors.torch import load_file, load_model
+
+    from cockatoo.models.batching import is_sharded
+
+    if not is_sharded(model):
+        load_model(model, file)
+        return
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
+    weights = load_file(file)
+    weights |= {name: weights[source] for name, source in tied.items() if name not in weights}
+    set_model_state_dict(model, weights, options=StateDictOptions(full_state_dict=True))
+
+# %% ../../nbs/40_training.distributed.ipynb #9bb83faa
+def whole_weights(
+    model,  # A torch module, sharded or not
+) -> dict:  # Name -> tensor; of a sharded model in process 0 only, elsewhere empty
+    "The weights of a model in one piece; every process calls this."
+    from cockatoo.models.batching import is_sharded
+
+    if not is_sharded(model): return model.state_dict()
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+    return get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))

@@ -6,6 +6,8 @@
 __all__ = ['layer_matrices', 'divided_groups', 'MuonWithAdamW', 'muon_with_adamw']
 
 # %% ../../nbs/40_training.muon.ipynb #7d2913f1
+from collections import defaultdict
+
 import torch
 from torch import nn
 
@@ -67,11 +69,14 @@ class MuonWithAdamW(torch.optim.Optimizer):
     def zero_grad(self, set_to_none=True):
         for part in self.parts: part.zero_grad(set_to_none)
 
-    def state_dict(self): return {"parts": [part.state_dict() for part in self.parts]}
-
     def load_state_dict(self, state_dict):
-        for part, saved in zip(self.parts, state_dict["parts"], strict=True): part.load_state_dict(saved)
-        self._join()
+        "Load what `state_dict` gave, which has the form of every optimiser of torch."
+        super().load_state_dict(state_dict)
+        groups = iter(self.param_groups)
+        for part in self.parts:
+            part.param_groups = [next(groups) for _ in part.param_groups]
+            members = [p for group in part.param_groups for p in group["params"]]
+            part.state = defaultdict(dict, {p: self.state[p] for p in members if p in self.state})
 
 # %% ../../nbs/40_training.muon.ipynb #6a38a66b
 def muon_with_adamw(

@@ -21,7 +21,7 @@ from .averaging import MEAN
 from .callbacks import (
     EarlyStopping, LogWriter, NonFiniteSentinel, Progress, StopOnRequest)
 from .checkpoints import WEIGHTS, load_trained
-from .distributed import any_process, barrier, rank, world_size
+from .distributed import any_process, barrier, load_weights, rank, world_size
 from .memory import keep_freed_memory
 from .run import Run, checkpoint_step, is_complete, seal_checkpoint
 from .trainer import make_trainer, without_bars
@@ -133,8 +133,6 @@ def load_best(
     run: Run,  # Holds the checkpoints
 ) -> None:
     "Load the weights of the best evaluation, their mean if it was the mean that was evaluated."
-    from safetensors.torch import load_model
-
     best = trainer.state.best_global_step
     if best is None or best == trainer.state.global_step:
         trainer.average.copy_to_model()
@@ -142,7 +140,7 @@ def load_best(
     folder = run.checkpoints / f"checkpoint-{best}"
     if (folder / MEAN).exists(): load_trained(trainer.model, folder / MEAN)
     elif trainer.stage.trained_only: load_trained(trainer.model, folder / WEIGHTS)
-    else: load_model(trainer.model, folder / WEIGHTS)
+    else: load_weights(trainer.model, folder / WEIGHTS)
 
 # %% ../../nbs/40_training.stage.ipynb #12fff570
 def _train(trainer, checkpoint, patience):
@@ -188,12 +186,10 @@ def _finish(trainer, run):
 
 def _load_finished(stage, run):
     "Load what a stage has ended with; False if it has not ended."
-    from safetensors.torch import load_model
-
     folder = run.checkpoints / FINISHED
     if not is_complete(folder): return False
     if stage.trained_only: load_trained(stage.model, folder / WEIGHTS)
-    else: load_model(stage.model, folder / WEIGHTS)
+    else: load_weights(stage.model, folder / WEIGHTS)
     return True
 
 # %% ../../nbs/40_training.stage.ipynb #90a07478

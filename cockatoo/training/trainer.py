@@ -23,7 +23,7 @@ from ..metrics.core import lower_is_better
 from .averaging import WeightAverage
 from .batches import LengthGroupedBatchSampler, row_lengths
 from .checkpoints import WEIGHTS, load_trained, save_trained
-from .distributed import on_cpu, world_size
+from .distributed import on_cpu, shard_on_cpu, world_size
 from .memory import BatchSplitter
 from .run import Run, checkpoint_step, seal_checkpoint
 
@@ -361,6 +361,11 @@ class StageTrainer(
         if note := warmup_note(config.training, self.planned_steps()): notify(note)
         self.average = self._make_average()
         self.add_callback(_update_after_each_step(self.average))
+
+    def create_accelerator_and_postprocess(self):
+        "As stock, and shard on CPUs, too, if the launcher asked for it."
+        super().create_accelerator_and_postprocess()
+        self.is_fsdp_enabled |= shard_on_cpu(self.accelerator)
 
     def _make_sampler(self):
         training, args = self.config.training, self.args
