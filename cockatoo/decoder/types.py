@@ -40,7 +40,7 @@ _TINY = {
         optimizer="muon", learning_rate=9e-3, head_learning_rate_multiplier=0.2, learning_rate_schedule="linear", warmup_steps=0,
         weight_decay=0.0, batch_size=8, gradient_accumulation_steps=1, num_epochs=1, logging_steps=20),
     "curriculum": dict(
-        code_learning_rate=5e-3, tools_learning_rate=5e-3, preference_learning_rate=5e-4, code_epochs=1, tools_epochs=4, code_warmup_steps=0),
+        code_learning_rate=5e-3, tools_learning_rate=5e-3, preference_learning_rate=5e-5, code_epochs=1, tools_epochs=4, code_warmup_steps=0),
     "tokenizer": dict(vocab_size=8000)}
 _TINY_REASONS = {
     "tiny:decoder.feed_forward": "two matrices, and better than GELU at this size (Primer, modded-nanogpt)",
