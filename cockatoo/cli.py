@@ -6,8 +6,8 @@
 __all__ = ['FAMILY_OPTIONS', 'to_stderr', 'describe_error', 'exit_status', 'overview', 'dispatch', 'main', 'size_rows',
            'run_models', 'run_config', 'run_data', 'config_to_resume', 'results_table', 'run_train', 'run_evaluate',
            'run_compare', 'search_range', 'run_search', 'check_output', 'report_errors', 'generation_options',
-           'print_live', 'predict_options', 'predict_stream', 'run_predict', 'run_cache', 'run_search_vectors',
-           'run_doctor', 'benchmarks', 'run_bench']
+           'print_live', 'predict_options', 'predict_stream', 'run_predict', 'run_cache', 'run_export',
+           'run_search_vectors', 'run_doctor', 'benchmarks', 'run_bench']
 
 # %% ../nbs/79_cli.ipynb #e75d03db
 import argparse
@@ -436,6 +436,32 @@ def run_cache(options):
     if options.clear: return print(f"{root}: {freed / 1e9:.3f} GB removed")
     total = sum(part.bytes for part in parts)
     print(f"{root}: {total / 1e9:.3f} GB\n\n{records_table(list(map(_cache_row, parts)))}")
+
+# %% ../nbs/79_cli.ipynb #a20e0002
+@command(
+    "export", "write a finished model as an ONNX graph for other software, and measure it against PyTorch",
+    option("run", metavar="MODEL", help="the folder of a run; with --data also a model folder or a hub id"),
+    option("--format", default="onnx", choices=("onnx",), help="default: onnx"),
+    option("--quantize", metavar="int8|fp16", help="a smaller number format (default: float32)"),
+    option("--output-dir", metavar="O", help="the new folder (default: export in the run)"),
+    option("--force", action="store_true", help="keep an export that is worse than the limits; its card says so"),
+    option("--overwrite", action="store_true", help="replace an earlier export"),
+    JSON_OPTION, with_settings=["data"])
+def run_export(options):
+    "Export, then print the measurements; exit status 1 when they do not keep to the limits."
+    from cockatoo.export.exporting import export_model
+    from cockatoo.export.gate import ExportRefused, checks_record, gate_table
+    settings = typed_settings(options)
+    source = settings.pop("data.source", None)
+    show = lambda checks: json.dumps(checks_record(checks)) if options.json else gate_table(checks)
+    try:
+        exported = export_model(
+            options.run, options.output_dir, options.quantize, source, settings, options.force, options.overwrite)
+    except ExportRefused as error:
+        print(show(error.checks), flush=True)
+        raise
+    print(show(exported.checks), flush=True)
+    to_stderr(f"{exported.folder}: exported{', although it is worse than the limits' if exported.forced else ''}")
 
 # %% ../nbs/79_cli.ipynb #79e0b004
 def _texts_of(file, column, wanted):
