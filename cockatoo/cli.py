@@ -6,8 +6,8 @@
 __all__ = ['FAMILY_OPTIONS', 'to_stderr', 'describe_error', 'exit_status', 'overview', 'dispatch', 'main', 'size_rows',
            'run_models', 'run_config', 'run_data', 'config_to_resume', 'results_table', 'run_train', 'run_evaluate',
            'run_compare', 'search_range', 'run_search', 'check_output', 'report_errors', 'generation_options',
-           'print_live', 'predict_options', 'predict_stream', 'run_predict', 'run_cache', 'run_export',
-           'run_search_vectors', 'run_doctor', 'benchmarks', 'run_bench']
+           'print_live', 'predict_options', 'predict_stream', 'run_predict', 'run_cache', 'run_export', 'run_push',
+           'run_serve', 'run_search_vectors', 'run_doctor', 'benchmarks', 'run_bench']
 
 # %% ../nbs/79_cli.ipynb #e75d03db
 import argparse
@@ -462,6 +462,34 @@ def run_export(options):
         raise
     print(show(exported.checks), flush=True)
     to_stderr(f"{exported.folder}: exported{', although it is worse than the limits' if exported.forced else ''}")
+
+# %% ../nbs/79_cli.ipynb #a20e0012
+@command(
+    "push", "upload a finished model to the hub, into a private repository",
+    option("run", metavar="MODEL", help="the folder of a run, a model folder, or an exported folder"),
+    option("--repo-id", metavar="ORG/NAME", help="the repository; it is created if it does not exist"),
+    option("--public", action="store_true", help="create a public repository, or upload into one"),
+    option("--message", default="Upload of a model by cockatoo", metavar="M", help="of the commit"),
+    option("--retries", type=int, default=5, metavar="N", help="attempts after a broken connection (default: 5)"))
+def run_push(options):
+    "Upload, then print the address of the commit."
+    from cockatoo.export.push import push
+    print(push(options.run, options.repo_id, options.public, options.message, options.retries, notify=to_stderr))
+
+# %% ../nbs/79_cli.ipynb #a20e0022
+@command(
+    "serve", "answer over HTTP with a finished model",
+    option("run", metavar="MODEL", help="a run, a model folder, an exported folder, or a hub id"),
+    option("--host", default="127.0.0.1", metavar="A", help="address to listen on (default: 127.0.0.1, this machine only)"),
+    option("--port", type=int, default=8000, metavar="N", help="default: 8000"),
+    option("--require-token", action="store_true", help="answer only requests with the bearer token in COCKATOO_SERVE_TOKEN"),
+    option("--max-batch", type=int, default=64, metavar="N", help="texts that are computed together (default: 64)"),
+    option("--max-waiting", type=int, default=4096, metavar="N", help="texts that may wait; beyond them requests get status 429 (default: 4096)"))
+def run_serve(options):
+    "Serve a model until the process is told to end."
+    from cockatoo.export.service import ServiceLimits, serve
+    limits = ServiceLimits(batch_items=options.max_batch, waiting=options.max_waiting)
+    serve(options.run, options.host, options.port, options.require_token, limits, notify=to_stderr)
 
 # %% ../nbs/79_cli.ipynb #79e0b004
 def _texts_of(file, column, wanted):
