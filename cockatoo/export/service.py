@@ -12,6 +12,7 @@ import hmac
 import importlib.util
 import json
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -260,4 +261,5 @@ def serve(
     if host not in ("127.0.0.1", "::1", "localhost") and not token:
         notify(f"{host} can be reached from other machines, and no token is wanted: see --require-token")
     notify(f"http://{host}:{port} serves {service.name}; Ctrl-C ends it")
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn takes its place, and afterwards raises the signal again
     make_server(service, host, port).run()
