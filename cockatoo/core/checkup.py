@@ -77,7 +77,7 @@ def _requirements_check(needed):
     return Check("requirements", "ok", f"{len(needed)} packages")
 
 # %% ../../nbs/00_core.checkup.ipynb #712dda32
-_PLANNED = "onnx", "scale", "serve"  # Extras that nothing in the package imports yet
+_PLANNED = ("scale",)  # Extras that nothing in the package imports yet
 
 # %% ../../nbs/00_core.checkup.ipynb #db402935
 def _package_checks():

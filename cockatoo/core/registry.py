@@ -237,7 +237,8 @@ SLOTS = {  # Slot -> the names of its parameters, and what it gives
     "record": "(run, folder, data=None, split='test', settings=None) -> report; `folder` gets what `compare` reads of a run",
     "results_table": "(metrics) -> the main metrics of each split as a table for a terminal",
     "predictor": "class: `load(folder, **options)`, `reads`, `predict(...)`, `stream(folder, request)`",
-    "exporter": "(folder, settings) -> graphs and parity inputs",
+    "exporter": "class, of a run and a number format: `graph()`, `reference(data, settings)`, `measure(folder, reference)`, `usage(number_format)`, `quantizations`",
+    "service": "(folder, limits, token, log) -> Service with the routes of the family",
     "card": "(run) -> the model card, Markdown with YAML front matter",
     "view": "class: `results(folder, metrics)` -> HTML, `inputs`, `answer(predictor)` -> HTML"}
 
@@ -275,6 +276,7 @@ class Family:
     results_table: str | None = None
     predictor: str | None = None
     exporter: str | None = None
+    service: str | None = None
     card: str | None = None
     view: str | None = None
 

@@ -20,11 +20,13 @@ from ..core.errors import CheckpointError, ConfigError, unknown
 from ..core.files import write_json
 from ..core.registry import Loaded
 from .network import change_shape, load_encoder
+from .onnx import OnnxTextEncoder
 from .types import TINY_PROMPTS
 from ..models import checkpoints
 from ..models.adapters import add_lora, merged
 from ..models.checkpoints import find_checkpoint, loading, read_json_file
 from ..models.core import check_attention, check_lengths, freeze, set_dropout
+from ..models.onnx import graph_file
 from ..models.tiny import check_tiny, tiny_encoder
 
 # %% ../../nbs/22_embedder.model.ipynb #9c8fe4e7
@@ -325,20 +327,30 @@ def save(
     if model.recipe.normalize: write_json(folder/"2_Normalize/config.json", {})
     return folder
 
-# %% ../../nbs/22_embedder.model.ipynb #6bea6657
-def reload(
-    folder: str | Path,  # A model folder, from `local_checkpoint`
-) -> Loaded:  # `TextEncoder`, float32, on the CPU, in evaluation mode; and its tokenizer
-    "Load an embedder, or any encoder, from its folder; without a recipe the mean of the tokens is used."
-    from transformers import AutoModel, AutoTokenizer
+# %% ../../nbs/22_embedder.model.ipynb #9f3c1a31
+def _encoder(folder):
+    "The stock encoder of a folder; raises `CheckpointError` for a damaged one."
+    from transformers import AutoModel
 
     from cockatoo.models.checkpoints import check_loaded
 
     with loading(folder):
         encoder, info = AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
     check_loaded(encoder, info, folder)
+    return encoder
+
+# %% ../../nbs/22_embedder.model.ipynb #6bea6657
+def reload(
+    folder: str | Path,  # A model folder, from `local_checkpoint`
+) -> Loaded:  # `TextEncoder` or `OnnxTextEncoder`, float32, in evaluation mode; and its tokenizer
+    "Load an embedder, or any encoder, from its folder; without a recipe the mean of the tokens is used."
+    from transformers import AutoConfig, AutoTokenizer
+
+    with loading(folder): tokenizer = AutoTokenizer.from_pretrained(folder)
     limits = read_json_file(Path(folder)/"sentence_bert_config.json") or {}
     if limits.get("max_seq_length"): tokenizer.model_max_length = int(limits["max_seq_length"])
-    recipe = read_recipe(folder) or Recipe()
-    return Loaded(TextEncoder(encoder, recipe, tokenizer.padding_side == "left").eval(), tokenizer)
+    recipe, left_padded = read_recipe(folder) or Recipe(), tokenizer.padding_side == "left"
+    if graph_file(folder):
+        with loading(folder): config = AutoConfig.from_pretrained(folder)
+        return Loaded(OnnxTextEncoder(graph_file(folder), config, recipe, left_padded).eval(), tokenizer)
+    return Loaded(TextEncoder(_encoder(folder), recipe, left_padded).eval(), tokenizer)

@@ -25,6 +25,7 @@ from ..export.texts import answer_rows, request_rows
 from ..export.windows import text_windows
 from ..models.checkpoints import local_checkpoint
 from ..models.core import position_limit
+from ..models.onnx import graph_file
 
 # %% ../../nbs/52_embedder.predict.ipynb #c6ce39eb
 KINDS = ("query", "document")
@@ -72,9 +73,10 @@ class Embedder:
         "Read a model; raises `CheckpointError` that names what a folder lacks."
         from cockatoo.core.hardware import detect
 
-        where, hardware = local_checkpoint(folder), detect()
-        if precision == "auto": precision = "bf16" if hardware.native_bf16 and device in (None, hardware.device) else "fp32"
+        where, hardware = local_checkpoint(folder, exported=True), detect()
+        if precision == "auto": precision = "bf16" if hardware.native_bf16 and device in (None, hardware.device) and not graph_file(where) else "fp32"
         if precision not in PRECISIONS: raise ConfigError(unknown("precision", precision, ["auto", *PRECISIONS]))
+        if precision != "fp32" and graph_file(where): raise ConfigError(f"precision = {precision}: {where} is an ONNX graph, whose number format was chosen at the export")
         model, tokenizer, _ = reload(where)
         return cls(model.to(device or hardware.device), tokenizer, precision, where)
 
@@ -177,7 +179,7 @@ def search(
 def _state_of(embedder, request, options):
     "What makes an interrupted file the same file."
     file = Path(request.file)
-    weights = (embedder.folder/"model.safetensors") if embedder.folder else None
+    weights = (graph_file(embedder.folder) or embedder.folder/"model.safetensors") if embedder.folder else None
     stamp = lambda path: [path.stat().st_size, path.stat().st_mtime_ns] if path and path.is_file() else None
     return {"input": str(file.resolve()), "input_stamp": stamp(file), "model": str(embedder.folder), "model_stamp": stamp(weights),
             "column": request.text_column, "keep": list(request.keep_columns), "precision": embedder.precision, **options}

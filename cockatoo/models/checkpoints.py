@@ -106,7 +106,7 @@ def _missing_parts(folder, tokenizer, weights):
     "What a model folder lacks, in words."
     parts = []
     if weights:
-        parts += [("config.json", _CONFIGURATIONS), ("weights (model.safetensors)", _WEIGHTS)]
+        parts += [("config.json", _CONFIGURATIONS), ("weights (model.safetensors)", weights)]
     if tokenizer: parts.append(("tokenizer (tokenizer.json)", _TOKENIZERS))
     return [name for name, patterns in parts if not _has(folder, patterns)]
 
@@ -115,6 +115,7 @@ def local_checkpoint(
     folder: str | Path,  # A model folder, a run folder, or one of a run's checkpoints
     tokenizer: bool = True,  # Must it have a tokenizer? A vision encoder has none
     weights: bool = True,  # Must it have a configuration and weights? An image processor has none
+    exported: bool = False,  # May it hold an ONNX graph instead of weights?
 ) -> Path:  # The folder that `from_pretrained` reads
     "The model folder in or at `folder`; `CheckpointError` names the part that is missing."
     folder = Path(folder).expanduser()
@@ -126,7 +127,11 @@ def local_checkpoint(
         elif (folder/"config.yaml").exists():
             raise CheckpointError(
                 f"{folder}: a run without model/: it has not finished; continue it with --resume")
-    missing = _missing_parts(folder, tokenizer, weights)
+    graphs = ("onnx/*.onnx",)
+    wanted = (*_WEIGHTS, *graphs) if exported else _WEIGHTS
+    missing = _missing_parts(folder, tokenizer, wanted if weights else ())
+    if missing and not exported and _has(folder, graphs):
+        raise CheckpointError(f"{folder}: an exported model, which predicts and cannot be trained; use the folder it was exported from")
     if missing:
         raise CheckpointError(f"{folder}: not a model folder, it has no {' and no '.join(missing)}")
     return folder
@@ -222,7 +227,7 @@ def model_folder(
 ) -> Path:  # A folder with `config.json`
     "The folder of a finished model, downloaded if it is on the hub; raises `CheckpointError` if there is none."
     path = Path(name).expanduser()
-    if path.is_dir(): return local_checkpoint(path, tokenizer)
+    if path.is_dir(): return local_checkpoint(path, tokenizer, exported=True)
     missing = f"{name}: no such folder{nearest_folder(path)}"
     is_below_a_folder = len(path.parts) > 1 and path.parent.is_dir()
     if path.exists() or is_below_a_folder or not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", str(name)):
