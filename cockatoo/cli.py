@@ -7,7 +7,7 @@ __all__ = ['FAMILY_OPTIONS', 'to_stderr', 'is_full_disk', 'describe_error', 'exi
            'size_rows', 'run_models', 'run_config', 'run_data', 'config_to_resume', 'results_table', 'run_train',
            'run_evaluate', 'run_compare', 'search_range', 'run_search', 'check_output', 'report_errors',
            'generation_options', 'print_live', 'predict_options', 'predict_stream', 'run_predict', 'run_cache',
-           'run_search_vectors', 'run_doctor', 'benchmarks', 'run_bench']
+           'run_export', 'run_push', 'run_serve', 'run_search_vectors', 'run_doctor', 'benchmarks', 'run_bench']
 
 # %% ../nbs/79_cli.ipynb #e75d03db
 import argparse
@@ -453,6 +453,60 @@ def run_cache(options):
     if options.clear: return print(f"{root}: {freed / 1e9:.3f} GB removed")
     total = sum(part.bytes for part in parts)
     print(f"{root}: {total / 1e9:.3f} GB\n\n{records_table(list(map(_cache_row, parts)))}")
+
+# %% ../nbs/79_cli.ipynb #a20e0002
+@command(
+    "export", "write a finished model as an ONNX graph for other software, and measure it against PyTorch",
+    option("run", metavar="MODEL", help="the folder of a run; with --data also a model folder or a hub id"),
+    option("--format", default="onnx", choices=("onnx",), help="default: onnx"),
+    option("--quantize", metavar="int8|fp16", help="a smaller number format (default: float32)"),
+    option("--output-dir", metavar="O", help="the new folder (default: export in the run)"),
+    option("--force", action="store_true", help="keep an export that is worse than the limits; its card says so"),
+    option("--overwrite", action="store_true", help="replace an earlier export"),
+    JSON_OPTION, with_settings=["data"])
+def run_export(options):
+    "Export, then print the measurements; exit status 1 when they do not keep to the limits."
+    from cockatoo.export.exporting import export_model
+    from cockatoo.export.gate import ExportRefused, checks_record, gate_table
+    settings = typed_settings(options)
+    source = settings.pop("data.source", None)
+    show = lambda checks: json.dumps(checks_record(checks)) if options.json else gate_table(checks)
+    try:
+        exported = export_model(
+            options.run, options.output_dir, options.quantize, source, settings, options.force, options.overwrite)
+    except ExportRefused as error:
+        print(show(error.checks), flush=True)
+        raise
+    print(show(exported.checks), flush=True)
+    to_stderr(f"{exported.folder}: exported{', although it is worse than the limits' if exported.forced else ''}")
+
+# %% ../nbs/79_cli.ipynb #a20e0012
+@command(
+    "push", "upload a finished model to the hub, into a private repository",
+    option("run", metavar="MODEL", help="the folder of a run, a model folder, or an exported folder"),
+    option("--repo-id", metavar="ORG/NAME", help="the repository; it is created if it does not exist"),
+    option("--public", action="store_true", help="create a public repository, or upload into one"),
+    option("--message", default="Upload of a model by cockatoo", metavar="M", help="of the commit"),
+    option("--retries", type=int, default=5, metavar="N", help="attempts after a broken connection (default: 5)"))
+def run_push(options):
+    "Upload, then print the address of the commit."
+    from cockatoo.export.push import push
+    print(push(options.run, options.repo_id, options.public, options.message, options.retries, notify=to_stderr))
+
+# %% ../nbs/79_cli.ipynb #a20e0022
+@command(
+    "serve", "answer over HTTP with a finished model",
+    option("run", metavar="MODEL", help="a run, a model folder, an exported folder, or a hub id"),
+    option("--host", default="127.0.0.1", metavar="A", help="address to listen on (default: 127.0.0.1, this machine only)"),
+    option("--port", type=int, default=8000, metavar="N", help="default: 8000"),
+    option("--require-token", action="store_true", help="answer only requests with the bearer token in COCKATOO_SERVE_TOKEN"),
+    option("--max-batch", type=int, default=64, metavar="N", help="texts that are computed together (default: 64)"),
+    option("--max-waiting", type=int, default=4096, metavar="N", help="texts that may wait; beyond them requests get status 429 (default: 4096)"))
+def run_serve(options):
+    "Serve a model until the process is told to end."
+    from cockatoo.export.service import ServiceLimits, serve
+    limits = ServiceLimits(batch_items=options.max_batch, waiting=options.max_waiting)
+    serve(options.run, options.host, options.port, options.require_token, limits, notify=to_stderr)
 
 # %% ../nbs/79_cli.ipynb #79e0b004
 def _texts_of(file, column, wanted):
