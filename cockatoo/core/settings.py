@@ -82,6 +82,8 @@ class DataSettings(Settings):
     query_column: str = setting("query", "Column of the text that searches (embedder)")
     document_column: str = setting("document", "Column of the text that is to be found (embedder)")
     negative_columns: list[str] = setting([], "Columns of texts, or lists of texts, that do not answer the query (embedder)")
+    source_column: str = setting("source", "Column of the text that is read (latent)")
+    target_column: str = setting("target", "Column of the text that is to be written (latent)")
     score_column: str | None = setting(None, "Column of the similarity of two texts; empty: the rows are pairs (embedder)")
     labels_column: str = setting("labels", "Column that holds a list of label names, or one name")
     labels_separator: str | None = setting(

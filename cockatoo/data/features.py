@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VERSION', 'PIECE', 'DTYPES', 'to_int8', 'from_int8', 'Features', 'features_size', 'check_features_fit',
-           'cached_features', 'ShowProgress']
+           'cached_features', 'forget_features', 'ShowProgress']
 
 # %% ../../nbs/10_data.features.ipynb #0f9d86e6
 import errno
@@ -422,6 +422,15 @@ def cached_features(
                 if _compute_piece(writer, name, pieces[name], each, wait): del pieces[name]
     return Features(store, digests)
 
+# %% ../../nbs/10_data.features.ipynb #cfff9f06
+def forget_features(
+    key: str,  # As of `cached_features`
+    root: Path,  # From `cache_root`
+    dtype: str = "int8",  # Of `DTYPES`
+) -> None:
+    "Remove the features that one encoder has written."
+    shutil.rmtree(_FeatureStore(root, key, dtype).home, ignore_errors=True)
+
 # %% ../../nbs/10_data.features.ipynb #35bbc26c
 class ShowProgress:
     "Progress of `cached_features` on stderr: a bar where one can be shown, else a line now and then."
@@ -430,8 +439,9 @@ class ShowProgress:
         self,
         label: str = "features",  # Text in front
         seconds: float = 20.0,  # Between two lines where there is no terminal
+        unit: str = "images",  # What is counted
     ):
-        self.label, self.seconds = label, seconds
+        self.label, self.seconds, self.unit = label, seconds, unit
         self.bar, self.started, self.reported = None, 0.0, 0.0
 
     def __call__(self, done, total):
@@ -449,7 +459,7 @@ class ShowProgress:
         from tqdm.auto import tqdm
         live = sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel")
         self.bar = tqdm(
-            total=total, desc=self.label, unit=" images", file=sys.stderr, disable=not live,
+            total=total, desc=self.label, unit=f" {self.unit}", file=sys.stderr, disable=not live,
             dynamic_ncols=True)
         self.started = self.reported = time.perf_counter()
 
@@ -457,4 +467,4 @@ class ShowProgress:
         "One line for a log file."
         rate = done / max(seconds, 1e-9)
         left = f", {(total - done) / rate:,.0f} s left" if done < total else ""
-        return f"{self.label}: {done:,}/{total:,} images, {rate:,.1f} images/s{left}"
+        return f"{self.label}: {done:,}/{total:,} {self.unit}, {rate:,.1f} {self.unit}/s{left}"

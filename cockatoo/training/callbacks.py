@@ -180,7 +180,7 @@ def _show_figures(self: Progress, state, loss):
 @patch
 def _show_metrics(self: Progress, args, state, metrics):
     "Show the main metrics of an evaluation."
-    names = dict.fromkeys((args.metric_for_best_model, "f1_macro", "f1_micro", "loss"))
+    names = dict.fromkeys((args.metric_for_best_model, "f1_macro", "f1_micro", "loss", "token_accuracy", "rouge_l"))
     shown = {name: metrics[f"eval_{name}"] for name in names if f"eval_{name}" in metrics}
     values = ", ".join(f"{name} {value:.4f}" for name, value in shown.items())
     text = f"epoch {state.epoch:.2f}: validation {values}"
