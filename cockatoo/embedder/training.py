@@ -218,9 +218,6 @@ class EmbedderTraining:
         self.report = {**self.data.report, "tokens": self.tokens.counts()}
         note_warnings(self.report, "texts", self.notify)
         self._check_metric()
-        if config.embedding.hard_negatives: self._mine()
-        self.near = self._nearest_rows() if config.embedding.similar_rows > 1 else None
-        self.before = {split: report_vectors(self.evaluator.vectors(split), resamples=0) for split in self._held_out()}
         prune(root, config.data.cache_gb)
         return self
 
@@ -245,7 +242,10 @@ class EmbedderTraining:
         return nearest_rows(vectors, 4 * self.config.embedding.similar_rows)
 
     def stages(self):
-        "An embedder has one stage."
+        "An embedder has one stage. What all processes encode together is encoded here."
+        if self.config.embedding.hard_negatives: self._mine()
+        self.near = self._nearest_rows() if self.config.embedding.similar_rows > 1 else None
+        self.before = {split: report_vectors(self.evaluator.vectors(split), resamples=0) for split in self._held_out()}
         settings, tokens = self.config.embedding, self.tokens
         contrast = ~tokens.scored
         known = KnownPairs(tokens.queries.keys[tokens.query[contrast]], tokens.documents.keys[tokens.document[contrast]])
