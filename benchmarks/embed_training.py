@@ -65,6 +65,8 @@ def ours(config, data, folder):
     write_json(run.path/"data.json", training.report)
     stage, = training.stages()
     start, busy = time.perf_counter(), time.process_time()
+    if training.near is not None:
+        training.nearest_rows()  # stages() has done this; it counts, what is measured before and after does not
     run_stage(stage, run, config, progress=False)
     took = time.perf_counter() - start, time.process_time() - busy
     save(training.model, training.tokenizer, folder/"ours")

@@ -21,7 +21,7 @@ from ..data.annotations import TABLES, input_rows
 from ..data.core import data_error, plain_cell
 from ..data.folders import counted_suffixes, folder_content, folder_files
 from ..data.images import SUFFIXES, DeepImages, file_format, image_reference, read_image, with_bits
-from ..export.core import PredictRequest, check_kept_columns
+from ..export.core import PredictRequest, check_kept_columns, generation_settings
 from ..models.checkpoints import image_bits, model_folder
 
 # %% ../../nbs/53_captioner.predict.ipynb #4231a3a2
@@ -49,14 +49,9 @@ def image_files(
 
 # %% ../../nbs/53_captioner.predict.ipynb #a80ccfe2
 def _generation_settings(config, given):
-    "The settings of a model's `generation_config`, with those that were given over them."
-    fields = GenerationSettings.model_fields
-    for name in given:
-        if name not in fields: raise ConfigError(unknown("setting of generation", name, fields))
-    own = {name: getattr(config, name, None) for name in fields}
-    known = {name: value for name, value in own.items() if value is not None}
-    if "max_new_tokens" not in known: known["max_new_tokens"] = getattr(config, "max_length", None) or 30
-    return GenerationSettings(**known | given)
+    "As `generation_settings`; the configuration of another tool may give the length of a caption as `max_length`, or not at all."
+    length = getattr(config, "max_new_tokens", None) or getattr(config, "max_length", None) or 30
+    return generation_settings(config, {"max_new_tokens": length} | given)
 
 # %% ../../nbs/53_captioner.predict.ipynb #d9c74c33
 class CaptionPredictor:

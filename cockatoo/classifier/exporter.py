@@ -26,7 +26,7 @@ from .single_label import HighestScore, is_single_label, one_against_rest, thres
 from .thresholds import Thresholds, apply_thresholds, probabilities
 from ..core.errors import CheckpointError
 from ..core.registry import builder, spec
-from ..export.gate import LIMITS, Check, at_most, metric_check, speed_check
+from ..export.gate import LIMITS, Check, at_most, metric_check, speed_checks
 from ..export.onnx import QUANTIZATIONS, Graph, random_rows
 from ..models.core import position_limit
 from ..training.run import Run
@@ -277,8 +277,6 @@ class ClassifierExporter:
     def _speed_checks(self, graph, rows, limits, most=256):
         "Rows per second of the model and of the graph, in batches and one by one."
         some = rows.select(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int).tolist())
-        one = some.select([len(some) // 2])
-        work = lambda model, share: lambda: self._score(model, share, 32)
-        return [
-            speed_check("rows per second", work(self.loaded, some), work(graph, some), len(some), limits.relative_speed),
-            speed_check("rows per second, one at a time", work(self.loaded, one), work(graph, one), 1, rounds=25)]
+        def work(model, share): return self._score(model, share, 32)
+
+        return speed_checks(work, self.loaded, graph, some, some.select([len(some) // 2]), limits.relative_speed)

@@ -6,8 +6,6 @@
 __all__ = ['OnnxClassifier', 'OnnxCLIPClassifier']
 
 # %% ../../nbs/21_classifier.onnx.ipynb #e39aa09c
-from pathlib import Path
-
 import numpy as np
 import torch
 from transformers.modeling_outputs import SequenceClassifierOutput

@@ -6,7 +6,6 @@
 __all__ = ['Share', 'PredictBody', 'BatchBody', 'TextAnswer', 'BatchAnswer', 'answer_of', 'add_routes', 'classifier_service']
 
 # %% ../../nbs/51_classifier.service.ipynb #28542fb0
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .predict import Predictor
 from .single_label import HighestScore
-from ..core.errors import CockatooError, DataError, unknown
-from ..export.service import Service, ServiceLimits
+from ..core.errors import DataError, unknown
+from ..export.service import Service, ServiceLimits, name_of_model
 from ..export.texts import check_text
 
 # %% ../../nbs/51_classifier.service.ipynb #3aea25d4
@@ -133,8 +132,6 @@ def classifier_service(
 ) -> Service:
     "The `service` slot of the classifiers."
     predictor = Predictor.load(folder)
-    folder = Path(folder)
-    name = folder.parent.name if folder.name == "model" else folder.name
-    service = Service(name, lambda texts: list(predictor.scores(texts)), limits, token, log)
+    service = Service(name_of_model(folder), lambda texts: list(predictor.scores(texts)), limits, token, log)
     add_routes(service, predictor)
     return service

@@ -12,16 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from ..core.errors import ConfigError
 from ..data.cache import cache_root, work_folder
-from ..data.core import data_error
-from ..data.duplicates import find_duplicates
-from ..data.loading import SplitTable, fingerprint, plan_splits, rejected_report, rejected_warnings, source_warnings
-from ..data.sampling import max_rows
-from ..data.sources import SPLITS
-from ..data.splits import hash_split
+from ..data.loading import SplitTable
+from ..data.text_splits import check_text_settings, read_text_splits
 from .reading import PairReading
 from .sources import open_pairs
 
@@ -41,40 +34,6 @@ class PairData(SplitTable):
         body = [[name, *(f"{found[key]:,}" for key in columns)] for name, found in self.report["splits"].items()]
         return [["split", *columns], *body]
 
-# %% ../../nbs/12_embedder.data.ipynb #9d3ccbde
-def _removed_rows(keys, split, dedupe):
-    "Row -> why it is removed, for rows of training."
-    removed, training = {}, np.flatnonzero(split == 0)
-    for number, name in list(enumerate(SPLITS))[1:]:
-        for row in training[np.isin(keys[training], keys[split == number])].tolist():
-            removed[row] = f"the same pair is in {name}, too"
-    if dedupe == "none": return removed
-    first = find_duplicates(keys[training])
-    for row, other in zip(training.tolist(), training[first].tolist()):
-        if row != other: removed.setdefault(row, "the same pair was there before")
-    return removed
-
-# %% ../../nbs/12_embedder.data.ipynb #91636e77
-def _write_removed(removed, stored, path):
-    "List the removed rows, and count them by reason."
-    counts, ids = {}, stored.select_columns(["row"])
-    with open(path, "w", encoding="utf-8") as file:
-        for row in sorted(removed):
-            counts[removed[row]] = counts.get(removed[row], 0) + 1
-            file.write(json.dumps({"row": ids[row]["row"], "kept": None, "reason": removed[row]}) + "\n")
-    return counts
-
-# %% ../../nbs/12_embedder.data.ipynb #6f2d5310
-def _split_rows(name, split, removed, digests, settings, source):
-    "The rows of a split, in order; raises `DataError` if there are none."
-    rows = np.flatnonzero(split == SPLITS.index(name))
-    rows = rows[~np.isin(rows, list(removed))] if removed else rows
-    if not len(rows):
-        raise data_error(f"no pair fell into the split {name!r}", source.name, expected="more rows, or a file for that split")
-    most = max_rows(settings, name)
-    if not most or len(rows) <= most: return rows
-    return np.sort(rows[np.argsort(digests[rows], kind="stable")[:most]])
-
 # %% ../../nbs/12_embedder.data.ipynb #78e01bbf
 def _summary(dataset):
     "What a split has, and a hash of it."
@@ -90,30 +49,6 @@ def _summary(dataset):
     found = {"rows": len(dataset), "queries": len(queries), "documents": len(documents), "negatives": negatives, "scored": scored}
     return found, digest.hexdigest()
 
-# %% ../../nbs/12_embedder.data.ipynb #0c28f166
-def _report(reading, settings, source, splits, prints, removed):
-    "What was read, for `data.json`."
-    warnings = source_warnings(source) + rejected_warnings(reading)
-    warnings += [f"rows removed because {reason}: {count:,}" for reason, count in removed.items()]
-    if reading.contradictions:
-        warnings.append(f"negatives left out that are the document of their own row: {reading.contradictions:,}")
-    return {
-        "source": source.name, "settings": settings.model_dump(exclude={"cache_dir", "cache_gb"}),
-        "splits": splits, "files": reading.files, "fingerprints": prints, "split_seed": settings.split_seed,
-        "fingerprint": fingerprint(prints), "warnings": warnings, "rejected": rejected_report(reading), "removed": removed}
-
-# %% ../../nbs/12_embedder.data.ipynb #d94c88c0
-_FIXED = {"split_method": "hash", "group_column": None, "rebalance": "none", "near_duplicates": False, "label_columns": None,
-          "labels": None, "active_labels": None, "image_column": None}
-
-
-def _check_settings(settings):
-    "Raise `ConfigError` for a setting that does not apply to pairs."
-    for name, value in _FIXED.items():
-        given = getattr(settings, name)
-        if given == value: continue
-        raise ConfigError(f"data.{name} = {given!r}: pairs of texts are split by document and have no labels; expected {value!r}")
-
 # %% ../../nbs/12_embedder.data.ipynb #eaab44d2
 def load_pairs(
     settings,  # The `data` section of a configuration
@@ -121,20 +56,13 @@ def load_pairs(
     cut: bool = True,  # False: a source without splits is, whole, the one split asked for
 ) -> PairData:
     "Read, check and split pairs of texts; raises `DataError` of one line for every fault."
-    _check_settings(settings)
+    check_text_settings(settings, "pairs of texts are split by document")
     source = open_pairs(settings)
-    plan = plan_splits(source, settings, splits, cut)
     reading = PairReading(settings, work_folder(cache_root(settings.cache_dir)))
-    stored = reading.read(plan, source)
-    digests, keys = np.frombuffer(reading.digests, np.uint64), np.frombuffer(reading.keys, np.uint64)
-    split = reading.assign(lambda rows, shares: hash_split(digests[rows], shares.get("validation", 0.), shares.get("test", 0.)))
-    removed = _removed_rows(keys, split, settings.dedupe)
-    counts = _write_removed(removed, stored, reading.folder/"removed.jsonl")
-    made, prints, found = {}, {}, {}
-    for name in reading.wanted_splits(split, splits):
-        made[name] = stored.select(_split_rows(name, split, removed, digests, settings, source))
-        found[name], prints[name] = _summary(made[name])
-    return PairData(made, _report(reading, settings, source, found, prints, counts), reading.rejected, reading.folder)
+    made, report = read_text_splits(reading, source, splits, cut, _summary, "pair", "pair")
+    if reading.contradictions:
+        report["warnings"].append(f"negatives left out that are the document of their own row: {reading.contradictions:,}")
+    return PairData(made, report, reading.rejected, reading.folder)
 
 # %% ../../nbs/12_embedder.data.ipynb #d9d785e1
 def load(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import nn
 
 import cockatoo
@@ -21,7 +20,7 @@ from .evaluation import EmbedderEvaluator, SplitVectors, report_vectors
 from .metrics import embedding_difference, per_query
 from .model import TextEncoder, normalized, pool, reload
 from .vectors import cut_vectors
-from ..export.gate import LIMITS, Check, at_most, metric_check, speed_check
+from ..export.gate import LIMITS, Check, at_most, metric_check, speed_checks
 from ..export.onnx import QUANTIZATIONS, Graph, random_rows
 from ..models.core import position_limit
 from ..training.results import check_evaluation_rows, evaluation_data
@@ -184,8 +183,6 @@ class EmbedderExporter:
 
     def _speed_checks(self, graph, rows, limits):
         "Rows per second of the model and of the graph, in batches and one by one."
-        one = [rows[len(rows) // 2]]
-        work = lambda model, some: lambda: encode_rows(model, some, self.tokenizer.pad_token_id)
-        return [
-            speed_check("rows per second", work(self.model, rows), work(graph, rows), len(rows), limits.relative_speed),
-            speed_check("rows per second, one at a time", work(self.model, one), work(graph, one), 1, rounds=25)]
+        def work(model, some): return encode_rows(model, some, self.tokenizer.pad_token_id)
+
+        return speed_checks(work, self.model, graph, rows, [rows[len(rows) // 2]], limits.relative_speed)

@@ -17,7 +17,7 @@ from ..core.errors import DataError
 from .model import check_widths
 from .predict import Embedder
 from .vectors import cut_vectors
-from ..export.service import Service, ServiceLimits
+from ..export.service import Service, ServiceLimits, name_of_model
 from ..export.texts import check_text
 
 # %% ../../nbs/52_embedder.service.ipynb #7b1b8adf
@@ -101,8 +101,7 @@ def embedder_service(
     log=lambda line: None,  # See `Gatekeeper`
 ) -> Service:
     "The `service` slot of the embedder."
-    embedder, folder = Embedder.load(folder), Path(folder)
-    name = folder.parent.name if folder.name == "model" else folder.name
-    service = Service(name, lambda items: encode_items(embedder, items), limits, token, log)
+    embedder = Embedder.load(folder)
+    service = Service(name_of_model(folder), lambda items: encode_items(embedder, items), limits, token, log)
     add_routes(service, embedder)
     return service

@@ -236,7 +236,7 @@ class EmbedderTraining:
         tokens.add_negatives(mined)
         self.notify(f"{sum(map(len, mined)):,} hard negatives were mined for {len(mined):,} rows")
 
-    def _nearest_rows(self):
+    def nearest_rows(self):
         "The most similar rows of each, to the model that training starts from."
         vectors = self.evaluator.encode(self.tokens.queries.tokens)[self.tokens.query]
         return nearest_rows(vectors, 4 * self.config.embedding.similar_rows)
@@ -244,7 +244,7 @@ class EmbedderTraining:
     def stages(self):
         "An embedder has one stage. What all processes encode together is encoded here."
         if self.config.embedding.hard_negatives: self._mine()
-        self.near = self._nearest_rows() if self.config.embedding.similar_rows > 1 else None
+        self.near = self.nearest_rows() if self.config.embedding.similar_rows > 1 else None
         self.before = {split: report_vectors(self.evaluator.vectors(split), resamples=0) for split in self._held_out()}
         settings, tokens = self.config.embedding, self.tokens
         contrast = ~tokens.scored

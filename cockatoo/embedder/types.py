@@ -98,7 +98,7 @@ MINILM_EMBED = ModelSpec(
         ("the whole width, and a third of it", {"embedding.matryoshka_widths": [384, 128]}),
         ("many negatives a step, and still many steps an epoch", {"training.batch_size": 64}),
         ("activations that stay in a processor's cache, and less padding", {"embedding.chunk_tokens": 2048}),
-        ("negatives that resemble the query teach more, at no cost", {"embedding.similar_rows": 8}),
+        ("negatives that resemble the query teach more, in the same time", {"embedding.similar_rows": 8}),
         ("dropout slows a short training down", {"model.dropout": 0.0}),
         ("a 6-layer model tolerates and needs a larger learning rate than a large one", {"training.learning_rate": 1e-4}),
         ("one to three epochs", {"training.num_epochs": 1, "training.average_from_epoch": 0.5}),

@@ -15,15 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import ConfigError
 from ..data.cache import cache_root, work_folder
-from ..data.core import data_error, text_digest, text_fault
-from ..data.duplicates import find_duplicates
-from ..data.loading import (
-    Reading, SplitTable, fingerprint, plan_splits, rejected_report, rejected_warnings, source_warnings)
-from ..data.sampling import max_rows
+from ..data.core import text_digest, text_fault
+from ..data.loading import Reading, SplitTable
 from ..data.sources import SPLITS
 from ..data.splits import hash_split
+from ..data.text_splits import check_text_settings, read_text_splits
 from .sources import corpus_texts, open_texts
 
 # %% ../../nbs/15_latent.data.ipynb #1863ca6e
@@ -65,40 +62,6 @@ class TextData(SplitTable):
         body = [[name, *(f"{found[key]:,}" for key in ("rows", "source_words", "target_words"))] for name, found in self.report["splits"].items()]
         return [["split", "rows", "words of the texts", "words of the targets"], *body]
 
-# %% ../../nbs/15_latent.data.ipynb #bd156159
-def _removed_rows(keys, digests, split, dedupe):
-    "Row -> why it is removed, for rows of training."
-    removed, training = {}, np.flatnonzero(split == 0)
-    for number, name in list(enumerate(SPLITS))[1:]:
-        for row in training[np.isin(digests[training], digests[split == number])].tolist():
-            removed[row] = f"the same text is in {name}, too"
-    if dedupe == "none": return removed
-    first = find_duplicates(keys[training])
-    for row, other in zip(training.tolist(), training[first].tolist()):
-        if row != other: removed.setdefault(row, "the same row was there before")
-    return removed
-
-
-def _write_removed(removed, stored, path):
-    "List the removed rows, and count them by reason."
-    counts, ids = {}, stored.select_columns(["row"])
-    with open(path, "w", encoding="utf-8") as file:
-        for row in sorted(removed):
-            counts[removed[row]] = counts.get(removed[row], 0) + 1
-            file.write(json.dumps({"row": ids[row]["row"], "kept": None, "reason": removed[row]}) + "\n")
-    return counts
-
-
-def _split_rows(name, split, removed, digests, settings, source):
-    "The rows of a split, in order; raises `DataError` if there are none."
-    rows = np.flatnonzero(split == SPLITS.index(name))
-    rows = rows[~np.isin(rows, list(removed))] if removed else rows
-    if not len(rows):
-        raise data_error(f"no row fell into the split {name!r}", source.name, expected="more rows, or a file for that split")
-    most = max_rows(settings, name)
-    if not most or len(rows) <= most: return rows
-    return np.sort(rows[np.argsort(digests[rows], kind="stable")[:most]])
-
 # %% ../../nbs/15_latent.data.ipynb #9e91cbdf
 def _summary(dataset):
     "What a split has, and a hash of it."
@@ -109,28 +72,6 @@ def _summary(dataset):
         for i, name in enumerate(("source", "target")): words[i] += sum(len(text.split()) for text in block[name])
     return {"rows": len(dataset), "source_words": words[0], "target_words": words[1]}, digest.hexdigest()
 
-
-def _report(reading, settings, source, splits, prints, removed):
-    "What was read, for `data.json`."
-    warnings = source_warnings(source) + rejected_warnings(reading)
-    warnings += [f"rows removed because {reason}: {count:,}" for reason, count in removed.items()]
-    return {
-        "source": source.name, "settings": settings.model_dump(exclude={"cache_dir", "cache_gb"}),
-        "splits": splits, "files": reading.files, "fingerprints": prints, "split_seed": settings.split_seed,
-        "fingerprint": fingerprint(prints), "warnings": warnings, "rejected": rejected_report(reading), "removed": removed}
-
-
-_FIXED = {"split_method": "hash", "group_column": None, "rebalance": "none", "near_duplicates": False, "label_columns": None,
-          "labels": None, "active_labels": None, "image_column": None}
-
-
-def _check_settings(settings):
-    "Raise `ConfigError` for a setting that does not apply to texts with targets."
-    for name, value in _FIXED.items():
-        given = getattr(settings, name)
-        if given == value: continue
-        raise ConfigError(f"data.{name} = {given!r}: texts with targets are split by text and have no labels; expected {value!r}")
-
 # %% ../../nbs/15_latent.data.ipynb #104cd70d
 def load_texts(
     settings,  # The `data` section of a configuration
@@ -139,20 +80,11 @@ def load_texts(
     corpora=None,  # The `corpora` section, which names the splits
 ) -> TextData:
     "Read, check and split texts with targets; raises `DataError` of one line for every fault."
-    _check_settings(settings)
+    check_text_settings(settings, "texts with targets are split by text")
     source = open_texts(settings, corpora)
-    plan = plan_splits(source, settings, splits, cut)
     reading = TextReading(settings, work_folder(cache_root(settings.cache_dir)))
-    stored = reading.read(plan, source)
-    digests, keys = np.frombuffer(reading.digests, np.uint64), np.frombuffer(reading.keys, np.uint64)
-    split = reading.assign(lambda rows, shares: hash_split(digests[rows], shares.get("validation", 0.), shares.get("test", 0.)))
-    removed = _removed_rows(keys, digests, split, settings.dedupe)
-    counts = _write_removed(removed, stored, reading.folder/"removed.jsonl")
-    made, prints, found = {}, {}, {}
-    for name in reading.wanted_splits(split, splits):
-        made[name] = stored.select(_split_rows(name, split, removed, digests, settings, source))
-        found[name], prints[name] = _summary(made[name])
-    return TextData(made, _report(reading, settings, source, found, prints, counts), reading.rejected, reading.folder)
+    made, report = read_text_splits(reading, source, splits, cut, _summary)
+    return TextData(made, report, reading.rejected, reading.folder)
 
 # %% ../../nbs/15_latent.data.ipynb #6cddae79
 def load(

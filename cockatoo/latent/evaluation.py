@@ -9,10 +9,8 @@ __all__ = ['EVAL_ROWS', 'stage_loss', 'rows_loss', 'latents_of', 'write_texts', 
 # %% ../../nbs/45_latent.evaluation.ipynb #25e541d4
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
-from ..core.config import Config
 from .baselines import BASELINES, baseline_texts
 from .data import load_texts
 from .inputs import LatentInputs, StageRows

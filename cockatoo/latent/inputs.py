@@ -17,7 +17,7 @@ from .batches import LatentCollator, TargetCollator, target_tokens
 from .data import TextData, pretraining_texts
 from .loading import Tokenizers, encoder_key
 from .model import LatentModel
-from .stages import StagePlan, stage_plans
+from .stages import StagePlan
 from .states import TextTokens, cached_states
 from ..models.batching import without_autocast
 

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MOST_WARNINGS', 'check_metric', 'note_warnings', 'evaluation_data', 'check_evaluation_rows', 'StopRequested',
-           'check_stop', 'stop_check', 'save_results', 'make_optional', 'save_metrics', 'figure_files']
+           'check_stop', 'stop_check', 'save_results', 'make_optional', 'save_metrics', 'figure_files',
+           'stage_progress']
 
 # %% ../../nbs/40_training.results.ipynb #f48e0c8b
 import shutil
@@ -182,3 +183,15 @@ def figure_files(
         write_atomic(run.plots / f"{name}.svg", to_svg(draw()))
 
     return {f"plots/{name}.svg": partial(write, name, draw) for name, draw in figures.items()}
+
+# %% ../../nbs/40_training.results.ipynb #5eed1004
+def stage_progress(
+    run: Run,  # Of several stages
+) -> dict:  # Stage -> `{"before": {...}, "after": {...}}`, the first and the last evaluation
+    "What each stage began with and what it ended with, from the log."
+    progress = {}
+    for line in run.log():
+        if line["event"] != "evaluate": continue
+        report = {name: value for name, value in line.items() if name not in ("event", "time", "stage", "epoch")}
+        progress.setdefault(line["stage"], {"before": report})["after"] = report
+    return progress
