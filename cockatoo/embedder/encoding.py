@@ -91,7 +91,7 @@ class PackedBert:
         dtype: torch.dtype = torch.float32,  # Of weights and activations
     ):
         encoder = model.encoder
-        self.pooling, self.dtype, self.device = model.recipe.pooling, dtype, model.device
+        self.pooling, self.project, self.dtype, self.device = model.recipe.pooling, model.project, dtype, model.device
         self.heads = encoder.config.num_attention_heads
         table = encoder.embeddings
         self.words = table.word_embeddings.weight.detach()
@@ -137,7 +137,8 @@ class PackedBert:
 
     def _pool(self, states, rows, length):
         states = states.view(rows, length, -1)
-        return states[:, 0].float() if self.pooling == "cls" else states.float().mean(1)
+        pooled = states[:, 0].float() if self.pooling == "cls" else states.float().mean(1)
+        return self.project(pooled)
 
 # %% ../../nbs/22_embedder.encoding.ipynb #65aebf67
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

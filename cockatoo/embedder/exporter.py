@@ -18,7 +18,7 @@ from .data import load_pairs
 from .encoding import encode_rows
 from .evaluation import EmbedderEvaluator, SplitVectors, report_vectors
 from .metrics import embedding_difference, per_query
-from .model import TextEncoder, normalized, pool, reload
+from .model import TextEncoder, normalized, reload
 from .vectors import cut_vectors
 from ..export.gate import LIMITS, Check, at_most, metric_check, speed_checks
 from ..export.onnx import QUANTIZATIONS, Graph, random_rows
@@ -39,10 +39,8 @@ class PooledVectors(nn.Module):
 
     def forward(self, input_ids, attention_mask):
         "States of the tokens, vectors, and vectors before they are normalised."
-        positions = {}
-        if self.model.left_padded: positions["position_ids"] = (attention_mask.cumsum(1) - 1).clamp(min=0)
-        states = self.model.encoder(input_ids=input_ids, attention_mask=attention_mask, **positions).last_hidden_state
-        pooled = pool(states, attention_mask, self.model.recipe.pooling)
+        states = self.model.states(input_ids, attention_mask)
+        pooled = self.model.pool(states, attention_mask)
         return states, normalized(pooled, normalize=self.model.recipe.normalize), pooled
 
 # %% ../../nbs/52_embedder.exporter.ipynb #0382f2e8
