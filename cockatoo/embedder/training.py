@@ -244,9 +244,9 @@ class EmbedderTraining:
         return nearest_rows(vectors, 4 * self.config.embedding.similar_rows)
 
     def find_axes(self):
-        "Turn the vectors onto the principal axes of 2,000 texts of each side."
+        "Turn the vectors onto the principal axes of 512 texts of each side."
         sides = [side.tokens for side in (self.tokens.queries, self.tokens.documents)]
-        some = [[side[int(i)] for i in np.linspace(0, len(side) - 1, min(2000, len(side)))] for side in sides]
+        some = [[side[int(i)] for i in np.linspace(0, len(side) - 1, min(512, len(side)))] for side in sides]
         rotate_to_principal_axes(self.model, cut_vectors(np.concatenate([self.evaluator.encode(side) for side in some])))
 
     def stages(self):
