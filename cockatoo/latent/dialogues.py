@@ -13,26 +13,62 @@ from ..core.errors import ConfigError
 from ..data.sources import Source, rows_source
 
 # %% ../../nbs/15_latent.dialogues.ipynb #e2d8622d
-_NAMES = ("Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Henry", "Ida", "Jack", "Kate", "Leo", "Maria", "Noah", "Olga", "Paul")
-_ACTIVITIES = ("play tennis", "see a film", "cook dinner", "go swimming", "visit the museum", "study maths", "paint the fence", "walk the dog")
+_NAMES = (
+    "Anna", "Ben", "Clara", "David", "Emma", "Felix", "Greta", "Henry", "Ida", "Jack", "Kate", "Leo", "Maria", "Noah", "Olga", "Paul",
+    "Rosa", "Simon", "Tara", "Victor", "Wanda", "Xenia", "Yusuf", "Zoe")
+_ACTIVITIES = (
+    "play tennis", "see a film", "cook dinner", "go swimming", "visit the museum", "study maths", "paint the fence", "walk the dog",
+    "bake bread", "plant trees", "repair the bike", "practise the song")
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_HOURS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
-_PLACES = ("station", "library", "bakery", "harbour", "bridge", "market", "school", "fountain")
+_HOURS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_PLACES = (
+    "station", "library", "bakery", "harbour", "bridge", "market", "school", "fountain", "theatre", "castle", "garden", "stadium")
 
+# %% ../../nbs/15_latent.dialogues.ipynb #5a1e0002
+def _agree_on_day(draw, first, second, activity):
+    "(lines in which a day is proposed and another one agreed on, that day)."
+    number = draw.randrange(len(_DAYS))
+    proposed = _DAYS[number]
+    opening = draw.choice((
+        f"{first}: Hi {second}, shall we {activity} on {proposed}?",
+        f"{first}: {second}, would you like to {activity} on {proposed}?",
+        f"{first}: On {proposed} I want to {activity}. Will you come, {second}?"))
+    if draw.random() < .4:
+        answer = draw.choice(("The day after would be better.", "I can only come the day after."))
+        return [opening, f"{second}: {answer}"], _DAYS[(number + 1) % len(_DAYS)]
+    day = draw.choice([each for each in _DAYS if each != proposed])
+    answer = draw.choice((f"I am busy on {proposed}. Is {day} all right?", f"Not on {proposed}, but on {day} I am free."))
+    return [opening, f"{second}: {answer}"], day
 
+# %% ../../nbs/15_latent.dialogues.ipynb #5a1e0004
+def _agree_on_hour(draw, first, second):
+    "(lines in which an hour is agreed on, that hour)."
+    number = draw.randrange(len(_HOURS) - 1)
+    proposal = f"{first}: Fine. At {_HOURS[number]}?"
+    if draw.random() < .5: return [proposal, f"{second}: {draw.choice(('Good.', 'Yes, that is fine.'))}"], _HOURS[number]
+    if draw.random() < .5: return [proposal, f"{second}: Could we make it an hour later?"], _HOURS[number + 1]
+    hour = draw.choice([each for each in _HOURS if each != _HOURS[number]])
+    return [proposal, f"{second}: I would rather come at {hour}."], hour
+
+# %% ../../nbs/15_latent.dialogues.ipynb #5a1e0006
+def _agree_on_place(draw, first, second):
+    "(lines in which a place is agreed on, that place)."
+    place, closed = draw.sample(_PLACES, 2)
+    if draw.random() < .5: return [f"{first}: Let us meet at the {place}."], place
+    return [f"{first}: Let us meet at the {closed}.", f"{second}: The {closed} is closed, so come to the {place}."], place
+
+# %% ../../nbs/15_latent.dialogues.ipynb #5a1e0008
 def _dialogue(draw):
     "One dialogue with its summary and facts."
-    first, second = draw.sample(_NAMES, 2)
-    activity, hour, place = draw.choice(_ACTIVITIES), draw.choice(_HOURS), draw.choice(_PLACES)
-    proposed, day = draw.sample(_DAYS, 2)
-    lines = (
-        f"{first}: Hi {second}, shall we {activity} on {proposed}?",
-        f"{second}: I am busy on {proposed}. Is {day} all right?",
-        f"{first}: Yes, {day} is fine. At {hour}?",
-        f"{second}: Good. Let us meet at the {place}.")
+    first, second, other = draw.sample(_NAMES, 3)
+    activity = draw.choice(_ACTIVITIES)
+    lines, day = _agree_on_day(draw, first, second, activity)
+    hour_lines, hour = _agree_on_hour(draw, first, second)
+    place_lines, place = _agree_on_place(draw, first, second)
+    remark = f"{second}: I saw {other} at the {draw.choice(_PLACES)} on {draw.choice(_DAYS)}."
+    lines += [*hour_lines, *([remark] if draw.random() < .5 else []), *place_lines]
     summary = f"{first} and {second} will {activity} on {day} at {hour} and meet at the {place}."
-    facts = [first, second, activity, day, f"at {hour}", place]
-    return {"source": "\n".join(lines), "target": summary, "facts": facts}
+    return {"source": "\n".join(lines), "target": summary, "facts": [first, second, activity, day, f"at {hour}", place]}
 
 # %% ../../nbs/15_latent.dialogues.ipynb #e70d717d
 def dialogues(

@@ -125,7 +125,9 @@ class LatentModel(nn.Module):
         dtype = self.decoder.get_input_embeddings().weight.dtype
         embedded = self.decoder.get_input_embeddings()(target_ids[:, :-1])
         inputs = torch.cat([prefix.to(dtype), embedded.to(dtype)], 1)
-        return self.decoder(inputs_embeds=inputs, logits_to_keep=target_ids.shape[1], use_cache=False).logits
+        # Positions, not a number of them: a slice of the states is not contiguous, and the output layer would be a slow batched product
+        kept = torch.arange(prefix.shape[1] - 1, inputs.shape[1], device=inputs.device)
+        return self.decoder(inputs_embeds=inputs, logits_to_keep=kept, use_cache=False).logits
 
     def language_logits(self, target_ids):
         "Logits of each token of the targets after some of their own tokens in random order."
