@@ -201,7 +201,8 @@ def status(self: TrainingProcess) -> str:
         stop_file.touch()  # what `Run.stop` does
         self._stop_request = "delivered"
     if self._stop_request or stop_file.exists(): return "stopping"
-    return "paused" if is_suspended(last["pid"]) else "running"
+    is_paused = last["event"] == "start" and is_suspended(last["pid"])
+    return "paused" if is_paused else "running"
 
 # %% ../../nbs/60_panels.control.ipynb #7b7ae127
 @patch
