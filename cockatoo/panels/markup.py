@@ -46,6 +46,7 @@ STYLE = """<style>
  user-select:all}
 .ck-studio iframe{width:100%;height:440px;border:1px solid var(--ck-edge);border-radius:6px;margin-top:8px}
 .ck-studio p.ck-help{font-size:11px;line-height:1.3;padding:0 8px 2px;overflow-wrap:anywhere}
+.ck-studio>.widget-tab{margin-bottom:10px}
 .ck-type{border:1px solid var(--ck-edge);border-radius:6px;padding:8px 10px} .ck-type.ck-chosen{border:2px solid var(--ck-1);padding:7px 9px}
 .ck-type p{font-size:12px;line-height:1.35;overflow-wrap:anywhere;color:var(--ck-text)} .ck-type .jupyter-button{font-weight:600}
 .ck-studio b.ck-over{color:var(--jp-error-color1,#d32f2f)} .ck-used{color:var(--ck-1);font-size:11px}

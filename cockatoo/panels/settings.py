@@ -43,6 +43,13 @@ def _is_wide(field):
     return field["type"] == "string" and field["optional"] and not field["choices"]
 
 # %% ../../nbs/60_panels.settings.ipynb #92174dfd
+def _label(path):
+    "The label of a field: its name, with the section where one word alone says little, as in `loss name`."
+    section, _, key = path.partition(".")
+    says_little = "_" not in key and section not in ("training", "data", "model")
+    return f"{section} {key}" if says_little else key.replace("_", " ")
+
+
 def _help_line(field):
     "What a setting does, and which values it takes."
     facts = ", ".join(filter(None, [field["unit"], *bounds(field)]))
@@ -59,7 +66,7 @@ class FieldInput:
     ):
         import ipywidgets as widgets
         self.field, self.path, self.panel = field, field["path"], panel
-        self.name = self.path.split(".")[1].replace("_", " ")
+        self.name = _label(self.path)
         self.input = _input(field)
         layout = {"width": "30px", "padding": "0", "visibility": "hidden"}
         self.back = widgets.Button(description="↺", layout=layout)
