@@ -24,13 +24,14 @@ ENCODER ?=
 DECODER ?=
 RUN ?=
 OPTIONS ?=
+PORT ?= 8866
 TRAIN = $(BIN)/cockatoo train --model-type $(MODEL_TYPE) --data $(DATASET) $(if $(SIZE),--size $(SIZE)) \
 	$(if $(EPOCHS),--training.num-epochs $(EPOCHS)) $(if $(SAMPLE),--data.max-samples $(SAMPLE)) \
 	$(if $(MAX_LENGTH),--model.max-length $(MAX_LENGTH)) $(if $(ENCODER),--model.checkpoint $(ENCODER)) \
 	$(if $(DECODER),--captioner.decoder-checkpoint $(DECODER)) $(if $(RUN),--output-dir $(RUN)) $(OPTIONS)
 
 .PHONY: help setup install check-python status train train-quick train-modern train-large train-premium train-legacy \
-	train-flickr train-coco train-multi train-all list-models test test-slow style lint format lab shell docs readme bench \
+	train-flickr train-coco train-multi train-all list-models test test-slow style lint format lab studio shell docs readme bench \
 	quantize upload-hub clean clean-all
 
 help:  ## List the tasks
@@ -112,6 +113,10 @@ shell: $(READY)  ## Open a Python shell with the package
 
 lab: $(READY)  ## Open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab nbs
+
+studio: $(READY)  ## Open the studio as a page of its own, without notebooks, on this machine only: PORT
+	@$(BIN)/python -c 'import voila' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[app]"
+	@$(BIN)/voila scripts/studio.ipynb --Voila.ip=127.0.0.1 --port=$(PORT) --theme=light
 
 docs: $(READY)  ## Build the documentation: _proc/, and the site in _docs/ where Quarto is installed
 	@$(BIN)/python scripts/docs.py

@@ -1,6 +1,6 @@
-"""JupyterLab on loopback, driven by Chromium: what `test_panel.py` needs, and how the picture of the panel is taken:
+"""JupyterLab on loopback, driven by Chromium: what `test_panel.py` needs, and how the pictures of the panel are taken:
 
-    python tests/lab.py picture.png [RUN] [--dark]"""
+    python tests/lab.py nbs/images [RUN] [--dark] [--tab=Train ...]"""
 import json
 import os
 import re
@@ -165,8 +165,11 @@ def restart_kernel(page):
     until(lambda: kernel_is_idle(page), 120, "the kernel to start again")
 
 
-def picture(path, run=None, dark=False, width=1240):
-    "Save a picture of the panel, as it shows the run and the report on its data, in 40 colours."
+TABS = ("Model", "Data", "Train", "Results", "Export", "Runs")
+
+
+def pictures(folder, run=None, dark=False, width=1240, tabs=TABS):
+    "Save a picture of each tab of the real panel, as it shows a run and the report on its data, in 48 colours."
     import tempfile
     from PIL import Image
     with tempfile.TemporaryDirectory() as root:
@@ -174,24 +177,31 @@ def picture(path, run=None, dark=False, width=1240):
             shutil.copytree(run, Path(root) / "runs" / "minilm-1", ignore=shutil.ignore_patterns("checkpoints"))
         write_notebook(Path(root) / "panel.ipynb",
                        "from cockatoo import studio\nstudio(" + 'run="runs/minilm-1"' * bool(run) + ")")
-        with jupyterlab(root, dark) as address, browser_page(width, 2900) as page:
+        with jupyterlab(root, dark) as address, browser_page(width, 2600) as page:
             open_notebook(page, address("panel.ipynb"))
             page.keyboard.press("Control+b")
             finish_cell(page, 0)
-            page.locator(".ck-studio").first.wait_for(timeout=60_000)
-            page.wait_for_timeout(2000)
-            page.get_by_role("button", name="Check the data").click()
-            page.get_by_text("Save as a page").wait_for(timeout=120_000)
-            if run:
-                page.get_by_label("Text", exact=True).fill("your account is locked, send the fee today to get it back")
-                page.get_by_role("button", name="Label it").click()
-                page.get_by_text("Labels of this text").wait_for(timeout=60_000)
-            page.locator(".ck-studio").first.screenshot(path=path)
-    colours = Image.open(path).convert("RGB").quantize(40, method=Image.Quantize.MAXCOVERAGE, kmeans=3,
-                                                         dither=Image.Dither.NONE)
-    colours.save(path, optimize=True)
+            panel = page.locator(".ck-studio").first
+            panel.wait_for(timeout=60_000)
+            for name in tabs:
+                panel.get_by_role("tab").filter(has_text=re.compile(f"^{name}$")).click()
+                if name == "Data":
+                    page.get_by_role("button", name="Show the data").click()
+                    page.get_by_text("The first 5 rows").wait_for(timeout=120_000)
+                    page.get_by_role("button", name="Check the data").click()
+                    page.get_by_text("Save as a page").wait_for(timeout=240_000)
+                if name == "Results" and run:
+                    page.get_by_label("Text", exact=True).fill("your account is locked, send the fee today to get it back")
+                    page.get_by_role("button", name="Label it").click()
+                    page.get_by_text("Labels of this text").wait_for(timeout=120_000)
+                page.wait_for_timeout(1200)
+                path = Path(folder) / f"panel-{name.lower()}{'-dark' if dark else ''}.png"
+                panel.screenshot(path=path)
+                colours = Image.open(path).convert("RGB").quantize(48, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
+                colours.save(path, optimize=True)
 
 
 if __name__ == "__main__":
-    words = [word for word in sys.argv[1:] if word != "--dark"]
-    picture(*words, dark="--dark" in sys.argv)
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
+    chosen = [word.removeprefix("--tab=") for word in sys.argv[1:] if word.startswith("--tab=")]
+    pictures(*words, dark="--dark" in sys.argv, tabs=chosen or TABS)

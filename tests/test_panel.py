@@ -34,7 +34,7 @@ class Panel:
         self.field(name).press("Enter")
 
     def tab(self, name):
-        self.box.get_by_role("tab").filter(has_text=name).click()
+        self.box.get_by_role("tab").filter(has_text=re.compile(f"^{name}$")).click()
 
     def button(self, name):
         return self.box.get_by_role("button", name=name, exact=True)
@@ -79,14 +79,18 @@ def test_a_captioner_in_jupyterlab(tmp_path):
         panel.value_becomes("Size", "balanced")  # the sizes are the captioner's now
         panel.field("Size").select_option("tiny")
         panel.wait("--size tiny")
+        panel.tab("Data")
+        panel.wait("generated data, to try this family with")  # the data of the type before did not stay
         panel.type("Data", "scenes")
-        panel.type("num epochs", "1")
-        panel.wait("--training.num-epochs 1")
         panel.click("Check the data")
         panel.wait("Caption report", 120)
+        panel.tab("Train")
+        panel.type("num epochs", "1")
+        panel.wait("--training.num-epochs 1")
         panel.click("Train")
         panel.wait("finished", 120)
         panel.wait("Validation loss")
+        panel.tab("Results")
         panel.wait("test, held_back")
         gallery = page.frame_locator("iframe[title='Captions before and after']").get_by_text("before and after")
         lab.until(gallery.first.is_visible, 20, "the gallery")
@@ -108,26 +112,63 @@ def drive(page, address, folder):
     panel = Panel(page)
     panel.wait("cockatoo studio")
 
+    # the cards compare the types; a click chooses
+    panel.wait("memory: up to")
+    panel.click("modernbert")
+    panel.value_becomes("Model type", "modernbert")
+
     # another type: every setting that follows from it changes, with its reason
     for model_type, size in (("modernbert", "base"), ("minilm", "base"), ("minilm", "tiny")):
         panel.field("Model type").select_option(model_type)
         panel.field("Size").select_option(size)
         config = resolve(model_type, size)
+        panel.tab("Train")
         panel.value_becomes("learning rate", str(config.training.learning_rate))
         panel.value_becomes("batch size", str(config.training.batch_size))
         reason = panel.box.locator("label span[title]", has_text=re.compile("^learning rate$")).get_attribute("title")
         assert reason.endswith(config.why("training.learning_rate")), reason
+        panel.tab("Model")
 
-    # a wrong value is reported beside its field, and Train is disabled until it is corrected
+    # a wrong value is reported beside its field, and Train is disabled until it is corrected; a changed one goes back with a click
+    panel.tab("Train")
     panel.type("batch size", "0")
     panel.wait("training.batch_size = 0: must be at least 1")
     lab.until(panel.button("Train").is_disabled, 10, "Train to be disabled")
     panel.type("batch size", "2")
     panel.type("num epochs", "1")
-    panel.tab("Data")
     panel.type("max samples", "1200")
     panel.wait("--data.max-samples 1200")
     panel.wait("--training.batch-size 2")
+    panel.type("seed", "7")
+    panel.wait("--training.seed 7")
+    panel.box.locator(".ck-field", has_text="seed").get_by_role("button").click()
+    lab.until(lambda: not panel.box.get_by_text("--training.seed 7").count(), 10, "the seed to go back")
+
+    # every other setting is found by its name
+    panel.field("Search").fill("near duplicates")
+    lab.until(panel.field("near duplicates").is_visible, 20, "the setting that was searched for")
+    panel.field("Search").fill("")
+
+    # the other forms of the run; a pasted one fills the panel
+    panel.click("YAML")
+    panel.wait("batch_size: 2")
+    panel.click("Command")
+    command = panel.box.locator("pre.ck-code").last.inner_text()
+    panel.box.get_by_text("Paste a command or YAML").click()
+    panel.box.get_by_placeholder("paste a command").fill(command.replace("--training.batch-size 2", "--training.batch-size 4"))
+    panel.click("Fill the panel")
+    panel.value_becomes("batch size", "4")
+    panel.type("batch size", "2")
+
+    # a file with another column: the guess is shown, and a click sets it
+    (folder.parents[1] / "posts.csv").write_text("comment,scam\n" + "".join(f"message number {i},{i % 2}\n" for i in range(40)))
+    panel.tab("Data")
+    panel.type("Data", "posts.csv")
+    panel.wait("Is this right?")
+    panel.click("Use these columns")
+    panel.wait("--data.text-column comment")
+    panel.type("Data", "demo")
+    lab.until(lambda: not panel.box.get_by_text("--data.text-column").count(), 10, "the column to go with its file")
 
     # the data report: what was found, and a button that corrects it; the field and the command follow
     panel.click("Check the data")
@@ -137,10 +178,9 @@ def drive(page, address, folder):
     panel.wait("The choices have changed since: check again.")
     panel.wait("--data.near-duplicates true")
     lab.until(lambda: not panel.button("Set near duplicates to yes").count(), 10, "the button to go")
-    chosen = panel.field("near duplicates").locator("option:checked")
-    lab.until(lambda: chosen.inner_text() == "yes", 10, "near duplicates to be yes")
 
     # train: the curves appear, and meanwhile the kernel answers
+    panel.tab("Train")
     panel.click("Train")
     panel.wait("running")
     lab.until(panel.box.locator("svg polyline[points]:not([points=''])").count, 60, "a curve")
@@ -154,10 +194,10 @@ def drive(page, address, folder):
     try:
         lab.restart_kernel(page)
         lab.finish_cell(page, 0)
-        panel.wait("running")
         assert panel.field("Size").input_value() == "tiny"
+        panel.tab("Train")
+        panel.wait("paused")  # SIGSTOP is what Pause sends; Stop lets the worker go on to its end
         panel.click("Stop")
-        panel.wait("stopping")
     finally:
         os.kill(worker, signal.SIGCONT)
 
@@ -171,6 +211,7 @@ def drive(page, address, folder):
     # resumed: to the end, with results, from where it stopped
     panel.click("Resume")
     panel.wait("finished", 120)
+    panel.tab("Results")
     panel.wait("Labels on the test split")
     starts = [event for event in read_log(folder) if event["event"] == "start"]
     assert starts[-1]["resumed_from"] and starts[-1]["pid"] != worker
@@ -178,4 +219,18 @@ def drive(page, address, folder):
     panel.type("Text", "send the fee today")
     panel.click("Label it")
     panel.wait("Labels of this text")
+
+    # a threshold moves precision and recall; a heading sorts
+    slider = panel.box.get_by_role("slider", name="Threshold")
+    before = panel.box.locator("table", has_text="with this threshold").inner_text()
+    slider.press("End")
+    lab.until(lambda: panel.box.locator("table", has_text="with this threshold").inner_text() != before, 20, "the numbers to follow the slider")
+    labels = panel.box.locator("table", has_text="Labels on the test split")
+    labels.get_by_role("button", name="label", exact=True).click()
+    names = labels.locator("tbody td:first-child").all_inner_texts()
+    assert names == sorted(names) and len(names) > 3
+
+    # the list of runs
+    panel.tab("Runs")
+    panel.wait("1 runs")
     assert Path(folder).with_name("minilm-1.log").exists()

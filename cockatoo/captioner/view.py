@@ -26,6 +26,8 @@ class CaptionerView:
     "What the panel shows of a finished captioner."
 
     action = "Caption it"
+    main_settings = ("captioner.language_training", "lora.r", "lora.learning_rate")
+    columns = ("captioner.image_column", "captioner.caption_column")
 
     def __init__(self):
         import ipywidgets as widgets

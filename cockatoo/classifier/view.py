@@ -8,6 +8,7 @@ __all__ = ['MOST_LABELS', 'labels_table', 'scores_table', 'ClassifierView']
 # %% ../../nbs/61_classifier.view.ipynb #ac5247b3
 import html
 
+from .explore import ThresholdExplorer, read_scores
 from ..core.tables import first_rows
 from ..panels.markup import html_table, metrics_by_split, number, reported_splits
 from ..panels.widgets import input_style
@@ -31,7 +32,7 @@ def labels_table(
             html.escape(name), number(label.get("f1"), bar=True), *scores,
             number(label.get("threshold"), 2), number(label.get("support"))])
     rows = first_rows(rows, MOST_LABELS, where="metrics.json")
-    return html_table(f"Labels on the {splits[-1]} split", head, rows)
+    return html_table(f"Labels on the {splits[-1]} split", head, rows, sortable=True)
 
 # %% ../../nbs/61_classifier.view.ipynb #ffecb305
 def scores_table(
@@ -56,6 +57,8 @@ class ClassifierView:
     "What the panel shows of a finished classifier."
 
     action = "Label it"
+    main_settings = ("loss.name", "thresholds.min_precision", "data.labels")
+    columns = ("data.text_column", "data.labels_column")
 
     def __init__(self):
         import ipywidgets as widgets
@@ -69,6 +72,11 @@ class ClassifierView:
         "The metrics by split, and each label of the last split."
         tables = metrics_by_split(metrics) + labels_table(metrics)
         return f'<div class="ck-tables">{tables}</div>' if tables else ""
+
+    @staticmethod
+    def details(folder):
+        "A slider for the threshold of each label, where the run keeps its scores."
+        return ThresholdExplorer(folder).widget if read_scores(folder) else None
 
     def answer(self, predictor):
         "The scores of the text."

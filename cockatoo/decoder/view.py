@@ -41,6 +41,8 @@ class DecoderView:
     "What the panel shows of a finished decoder."
 
     action = "Complete it"
+    main_settings = ("curriculum.stage", "tokenizer.kind", "tokenizer.vocab_size")
+    columns = ("data.text_column",)
 
     def __init__(self):
         import ipywidgets as widgets

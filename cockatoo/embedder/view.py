@@ -36,6 +36,8 @@ class EmbedderView:
     "What the panel shows of a finished embedder."
 
     action = "Search"
+    main_settings = ("embedding.training", "embedding.hard_negatives", "embedding.matryoshka_widths")
+    columns = ("data.query_column", "data.document_column")
 
     def __init__(self):
         import ipywidgets as widgets

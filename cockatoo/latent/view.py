@@ -76,6 +76,8 @@ class LatentView:
     "What the panel shows of a finished latent model."
 
     action = "Write"
+    main_settings = ("stages.pipeline_mode", "latent.latent_seq_len", "latent.max_target_len")
+    columns = ("data.source_column", "data.target_column")
 
     def __init__(self):
         import ipywidgets as widgets

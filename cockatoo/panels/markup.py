@@ -22,7 +22,7 @@ STYLE = """<style>
 .ck-changed>.widget-box .widget-label{font-weight:600;color:var(--ck-1)}
 .ck-wide{grid-column:1/-1} .ck-field .widget-label{font-size:12px;cursor:help}
 .ck-studio .ck-field p.ck-error{padding:0 8px 4px;font-size:12px} .ck-studio>.widget-accordion{margin:0 0 10px 0}
-.ck-studio .lm-TabBar-tab{min-width:max-content!important;padding:0 9px}
+.ck-studio .lm-TabBar-tab{min-width:max-content!important;padding:0 12px}
 .ck-studio .progress-bar,.ck-studio .widget-hprogress{height:14px}
 .ck-curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(250px,1fr));gap:12px}
 .ck-curves svg{width:100%;height:auto;color:var(--ck-text)}
@@ -45,6 +45,15 @@ STYLE = """<style>
  max-height:260px;font:12px/1.45 var(--jp-code-font-family,monospace);white-space:pre;color:var(--ck-text);
  user-select:all}
 .ck-studio iframe{width:100%;height:440px;border:1px solid var(--ck-edge);border-radius:6px;margin-top:8px}
+.ck-studio p.ck-help{font-size:11px;line-height:1.3;padding:0 8px 2px;overflow-wrap:anywhere}
+.ck-studio>.widget-tab{margin-bottom:10px}
+.ck-type{border:1px solid var(--ck-edge);border-radius:6px;padding:8px 10px} .ck-type.ck-chosen{border:2px solid var(--ck-1);padding:7px 9px}
+.ck-type p{font-size:12px;line-height:1.35;overflow-wrap:anywhere;color:var(--ck-text)} .ck-type .jupyter-button{font-weight:600}
+.ck-studio b.ck-over{color:var(--jp-error-color1,#d32f2f)} .ck-used{color:var(--ck-1);font-size:11px}
+.ck-scroll{overflow:auto;max-width:100%;max-height:420px}
+.ck-scroll .ck-table td,.ck-scroll .ck-table th{text-align:left;max-width:340px;vertical-align:top}
+.ck-sort{all:unset;cursor:pointer;font-weight:600} .ck-sort:hover{text-decoration:underline}
+.ck-sort:focus-visible{outline:2px solid var(--ck-1);outline-offset:2px}
 [data-jp-theme-light=true] .ck-studio iframe{color-scheme:light}
 [data-jp-theme-light=false] .ck-studio iframe{color-scheme:dark}
 </style>"""
@@ -80,12 +89,23 @@ def copyable(
     return f'<div class="ck-copy">{button}<pre class="ck-code">{html.escape(text)}</pre></div>'
 
 # %% ../../nbs/60_panels.markup.ipynb #20303437
+_SORT = (  # A heading whose click sorts, downwards and then upwards; numbers by value, texts by letters
+    '<button class="ck-sort" title="Sort by this column" onclick="'
+    "const h=this.closest('th'),b=h.closest('table').tBodies[0],i=h.cellIndex,d=h.dataset.d=h.dataset.d==='-1'?1:-1,"
+    "v=r=&gt;r.cells[i].textContent.trim(),n=t=&gt;parseFloat(t.replace(/,/g,''));"
+    "[...b.rows].sort((x,y)=&gt;{{const s=v(x),t=v(y),p=n(s),q=n(t);"
+    "return d*(isNaN(p)&amp;&amp;isNaN(q)?s.localeCompare(t):isNaN(p)?d:isNaN(q)?-d:p-q)}}).forEach(r=&gt;b.append(r))"
+    '">{name}</button>')
+
+
 def html_table(
     caption: str,  # What the table shows
     header: list,  # The column names
     rows: list,  # Lists of cells, ready HTML
+    sortable: bool = False,  # Does a click on a heading sort the rows by it?
 ) -> str:
     "An HTML table with a caption and column headings."
+    if sortable: header = [_SORT.format(name=name) for name in header]
     head = "".join(f'<th scope="col">{name}</th>' for name in header)
     body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
     return (f'<table class="ck-table"><caption>{caption}</caption><thead><tr>{head}</tr></thead>'

@@ -189,7 +189,7 @@ def _show_metrics(self: Progress, args, state, metrics):
 
 # %% ../../nbs/40_training.callbacks.ipynb #56d04170
 class StopOnRequest(TrainerCallback):
-    "End after the current step, with a checkpoint, when the run's folder holds a file `stop`."
+    "After the current step: end with a checkpoint when the run's folder holds a file `stop`; write one and go on when it holds `save`."
 
     def __init__(
         self,
@@ -201,6 +201,9 @@ class StopOnRequest(TrainerCallback):
         if any_process(self.run.stop_requested):
             control.should_save = control.should_training_stop = True
             self.stopped_at = state.global_step
+        if any_process(self.run.save_requested):
+            control.should_save = True
+            self.run.clear_save()
         return control
 
     def on_epoch_end(self, args, state, control, **kwargs):

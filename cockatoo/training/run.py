@@ -168,6 +168,18 @@ def clear_stop(self: Run) -> None:
     "Forget a request to stop."
     (self.path / "stop").unlink(missing_ok=True)
 
+# %% ../../nbs/40_training.run.ipynb #def079d4
+@patch(as_prop=True)
+def save_requested(self: Run) -> bool:
+    "Was this run asked for a checkpoint?"
+    return (self.path / "save").exists()
+
+
+@patch
+def clear_save(self: Run) -> None:
+    "Forget a request for a checkpoint."
+    (self.path / "save").unlink(missing_ok=True)
+
 # %% ../../nbs/40_training.run.ipynb #b1c0fe7d
 COMPLETE = "complete.json"
 
