@@ -27,7 +27,7 @@ from .thresholds import Thresholds, apply_thresholds, probabilities
 from ..core.errors import CheckpointError
 from ..core.registry import builder, spec
 from ..export.gate import LIMITS, Check, at_most, metric_check, speed_checks
-from ..export.onnx import QUANTIZATIONS, Graph, random_rows
+from ..export.onnx import Graph, random_rows
 from ..models.core import position_limit
 from ..training.run import Run
 
@@ -216,7 +216,7 @@ _DTYPES = {"fp32": "fp32", "int8": "q8", "fp16": "fp16"}  # Number format -> nam
 class ClassifierExporter:
     "The `exporter` slot of the classifiers."
 
-    quantizations = QUANTIZATIONS
+    quantizations = "int8", "fp16"
 
     def __init__(
         self,

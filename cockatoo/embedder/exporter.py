@@ -21,7 +21,7 @@ from .metrics import embedding_difference, per_query
 from .model import TextEncoder, normalized, pool, reload
 from .vectors import cut_vectors
 from ..export.gate import LIMITS, Check, at_most, metric_check, speed_checks
-from ..export.onnx import QUANTIZATIONS, Graph, random_rows
+from ..export.onnx import Graph, random_rows
 from ..models.core import position_limit
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
@@ -136,7 +136,7 @@ With `cockatoo`: `Embedder.load(".").encode(texts)`, as for the model itself.'''
 class EmbedderExporter:
     "The `exporter` slot of the embedder."
 
-    quantizations = QUANTIZATIONS
+    quantizations = "int8", "fp16"
 
     def __init__(
         self,
