@@ -15,7 +15,7 @@ from torch import nn
 import cockatoo
 from .batches import pad_ids
 from .data import load_pairs
-from .encoding import encode_rows
+from .encoding import encode_rows, row_encoder
 from .evaluation import EmbedderEvaluator, SplitVectors, report_vectors
 from .metrics import embedding_difference, per_query
 from .model import TextEncoder, normalized, pool, reload
@@ -183,6 +183,8 @@ class EmbedderExporter:
 
     def _speed_checks(self, graph, rows, limits):
         "Rows per second of the model and of the graph, in batches and one by one."
-        def work(model, some): return encode_rows(model, some, self.tokenizer.pad_token_id)
+        pad = self.tokenizer.pad_token_id
+        def work(prepared, some): return encode_rows(prepared[0], some, pad, encoder=prepared[1])
 
-        return speed_checks(work, self.model, graph, rows, [rows[len(rows) // 2]], limits.relative_speed)
+        before, after = ((model, row_encoder(model, pad)) for model in (self.model, graph))
+        return speed_checks(work, before, after, rows, [rows[len(rows) // 2]], limits.relative_speed)
