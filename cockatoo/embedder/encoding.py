@@ -27,7 +27,7 @@ class PackedTextEncoder:
         model: TextEncoder,  # With a BERT inside, see `can_pack`
         dtype: torch.dtype = torch.float32,  # Of weights and activations
     ):
-        self.pooling = model.recipe.pooling
+        self.pooling, self.project = model.recipe.pooling, model.project
         self.encoder = PackedBert(model.encoder, dtype, first_only=self.pooling == "cls")
 
     @torch.inference_mode()
@@ -37,10 +37,10 @@ class PackedTextEncoder:
     ) -> torch.Tensor:  # float32 (rows, width)
         "The pooled vectors of some rows."
         states = self.encoder(ids).float()
-        if self.pooling == "cls": return states
+        if self.pooling == "cls": return self.project(states)
         groups = length_groups(np.array([len(row) for row in ids]))
         parts = zip(states.split([rows * length for rows, length in groups]), groups)
-        return torch.cat([part.view(*group, -1).mean(1) for part, group in parts])
+        return self.project(torch.cat([part.view(*group, -1).mean(1) for part, group in parts]))
 
 # %% ../../nbs/22_embedder.encoding.ipynb #e70b958d
 BATCH_TOKENS = 2048  # Of a batch on a processor: its activations stay in the cache

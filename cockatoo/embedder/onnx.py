@@ -32,7 +32,7 @@ class OnnxTextEncoder(OnnxModel):
     @property
     def width(self) -> int:
         "Dimensions of the vectors."
-        return self.config.hidden_size
+        return self.recipe.dense[1] if self.recipe.dense else self.config.hidden_size
 
     def forward(
         self,

@@ -20,6 +20,7 @@ class EmbeddingSettings(Settings):
         None, "Pooling of token vectors: mean of all tokens, or the first token; empty keeps that of the checkpoint")
     normalize: bool = setting(True, "Scale vectors to L2 norm 1?")
     matryoshka_widths: list[int] = setting([], "Widths that are trained together, so that vectors can be truncated to them (Matryoshka)")
+    principal_axes: bool = setting(False, "Turn the vectors onto their principal axes before training (a linear layer), so that truncated ones keep more")
     matryoshka_weight: float = setting(1.0, "Weight of the loss of each width, relative to that of the next larger one", gt=0)
     temperature: float = setting(0.05, "Temperature of the contrastive loss", gt=0, le=1)
     symmetric: bool = setting(True, "Contrast documents with the queries of the batch as well?")

@@ -25,7 +25,7 @@ from .losses import SCORE_LOSSES, info_nce, over_widths
 from .metrics import embedding_report, rank_documents
 from .mining import mine_negatives
 from .similar import SimilarRowSampler, nearest_rows
-from .model import build, row_chunks, save
+from .model import build, rotate_to_principal_axes, row_chunks, save
 from .plots import plot_map
 from .texts import PairTokens
 from .vectors import calibrate, cut_vectors
@@ -212,6 +212,8 @@ class EmbedderTraining:
         self.data = load_pairs(config.data)
         require_splits(self.data.splits, config.data.source)
         self.model, self.tokenizer, _ = build(config, self.data, self.notify)
+        dense = self.model.dense
+        self.new_axes = config.embedding.principal_axes and dense is not None and not dense.weight.requires_grad
         self.evaluator = EmbedderEvaluator(self.model, self.tokenizer, self.data, config)
         root = cache_root(config.data.cache_dir)
         self.tokens = PairTokens(self.data.splits["train"], self.tokenizer, config.model.max_length, self.model.recipe.prefixes, root)
@@ -241,8 +243,15 @@ class EmbedderTraining:
         vectors = self.evaluator.encode(self.tokens.queries.tokens)[self.tokens.query]
         return nearest_rows(vectors, 4 * self.config.embedding.similar_rows)
 
+    def find_axes(self):
+        "Turn the vectors onto the principal axes of 2,000 texts of each side."
+        sides = [side.tokens for side in (self.tokens.queries, self.tokens.documents)]
+        some = [[side[int(i)] for i in np.linspace(0, len(side) - 1, min(2000, len(side)))] for side in sides]
+        rotate_to_principal_axes(self.model, cut_vectors(np.concatenate([self.evaluator.encode(side) for side in some])))
+
     def stages(self):
         "An embedder has one stage. What all processes encode together is encoded here."
+        if self.new_axes: self.find_axes()
         if self.config.embedding.hard_negatives: self._mine()
         self.near = self.nearest_rows() if self.config.embedding.similar_rows > 1 else None
         self.before = {split: report_vectors(self.evaluator.vectors(split), resamples=0) for split in self._held_out()}
