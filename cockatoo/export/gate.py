@@ -32,7 +32,7 @@ class Limits:
     relative_speed: float = 1.  # Rows per second, relative to PyTorch
 
 
-LIMITS = {"fp32": Limits(score_difference=1e-4, same_neighbour=.99), "int8": Limits(), "fp16": Limits()}  # Number format -> limits
+LIMITS = {"fp32": Limits(score_difference=1e-4, same_neighbour=.99), "int8": Limits(), "fp16": Limits(), "int4": Limits(metric_drop=.05)}  # Number format -> limits
 
 # %% ../../nbs/50_export.gate.ipynb #42dc7d62
 @dataclass(frozen=True)
@@ -145,11 +145,11 @@ def path_check(
 # %% ../../nbs/50_export.gate.ipynb #b869bb52
 def size_check(
     model_dir: str | Path,  # Of the model
-    file: str | Path,  # The graph
+    folder: str | Path,  # Of the graphs
 ) -> Check:
     "The size of the weights before and after."
     weights = [each for pattern in ("*.safetensors", "pytorch_model*.bin") for each in Path(model_dir).glob(pattern)]
-    before, after = sum(each.stat().st_size for each in weights) / 1e6, Path(file).stat().st_size / 1e6
+    before, after = sum(each.stat().st_size for each in weights) / 1e6, sum(each.stat().st_size for each in Path(folder).glob("*.onnx")) / 1e6
     return Check("size, MB", before, after, after / before if before else None)
 
 # %% ../../nbs/50_export.gate.ipynb #f5904588
