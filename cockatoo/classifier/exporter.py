@@ -27,7 +27,7 @@ from .single_label import HighestScore, is_single_label, one_against_rest, thres
 from .thresholds import Thresholds, apply_thresholds, probabilities
 from ..core.errors import CheckpointError
 from ..core.registry import builder, spec
-from ..export.gate import LIMITS, Check, at_most, metric_check, speed_checks
+from ..export.gate import LIMITS, Check, at_most, metric_check, padded_forward, speed_checks
 from ..export.onnx import Graph, random_rows
 from ..models.core import position_limit
 from ..training.run import Run
@@ -278,11 +278,8 @@ class ClassifierExporter:
     def _speed_checks(self, graph, rows, limits, most=256):
         "Rows per second of the model and of the graph, in batches and one by one."
         some = rows.select(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int).tolist())
-        before, after = self._prepared(self.loaded), self._prepared(graph)
-        return speed_checks(lambda scorer, share: scorer(share), before, after, some, some.select([len(some) // 2]), limits.relative_speed)
-
-    def _prepared(self, loaded):
-        "Function (rows) -> logits, with everything done that is done once for a model."
-        if isinstance(self.model, CLIPClassifier): return partial(self._score, loaded, batch_size=32)
-        scorer = row_scorer(loaded.model, loaded.processor.pad_token_id)
-        return lambda rows: scorer(rows["input_ids"][:])
+        if isinstance(self.model, CLIPClassifier): ways, texts = [partial(self._score, each, batch_size=32) for each in (self.loaded, graph)], lambda rows: rows
+        else:
+            pad = self.processor.pad_token_id
+            ways, texts = [padded_forward(self.model, pad), row_scorer(graph.model, pad)], lambda rows: rows["input_ids"][:]
+        return speed_checks(lambda compute, share: compute(share), *ways, texts(some), texts(some.select([len(some) // 2])), limits.relative_speed)

@@ -6,6 +6,7 @@
 __all__ = ['PooledVectors', 'embedder_graph', 'Reference', 'neighbour_share', 'vector_checks', 'EmbedderExporter']
 
 # %% ../../nbs/52_embedder.exporter.ipynb #ccc09262
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from .evaluation import EmbedderEvaluator, SplitVectors, report_vectors
 from .metrics import embedding_difference, per_query
 from .model import TextEncoder, normalized, reload
 from .vectors import cut_vectors
-from ..export.gate import LIMITS, Check, at_most, metric_check, speed_checks
+from ..export.gate import LIMITS, Check, at_most, metric_check, padded_forward, speed_checks
 from ..export.onnx import Graph, random_rows
 from ..models.core import position_limit
 from ..training.results import check_evaluation_rows, evaluation_data
@@ -182,7 +183,6 @@ class EmbedderExporter:
     def _speed_checks(self, graph, rows, limits):
         "Rows per second of the model and of the graph, in batches and one by one."
         pad = self.tokenizer.pad_token_id
-        def work(prepared, some): return encode_rows(prepared[0], some, pad, encoder=prepared[1])
-
-        before, after = ((model, row_encoder(model, pad)) for model in (self.model, graph))
-        return speed_checks(work, before, after, rows, [rows[len(rows) // 2]], limits.relative_speed)
+        after = partial(encode_rows, graph, pad_token_id=pad, encoder=row_encoder(graph, pad))
+        return speed_checks(
+            lambda compute, some: compute(some), padded_forward(self.model, pad), after, rows, [rows[len(rows) // 2]], limits.relative_speed)
