@@ -6,8 +6,9 @@
 __all__ = ['FAMILY_OPTIONS', 'to_stderr', 'is_full_disk', 'describe_error', 'exit_status', 'overview', 'dispatch', 'main',
            'size_rows', 'run_models', 'run_config', 'run_data', 'config_to_resume', 'results_table', 'run_train',
            'run_evaluate', 'run_compare', 'search_range', 'run_search', 'check_output', 'report_errors',
-           'generation_options', 'print_live', 'predict_options', 'predict_stream', 'run_predict', 'run_cache',
-           'run_export', 'run_push', 'run_serve', 'run_search_vectors', 'run_doctor', 'benchmarks', 'run_bench']
+           'generation_options', 'print_live', 'predict_options', 'prediction_state', 'predict_stream', 'run_predict',
+           'run_cache', 'run_export', 'run_push', 'run_serve', 'run_search_vectors', 'run_doctor', 'benchmarks',
+           'run_bench']
 
 # %% ../nbs/79_cli.ipynb #e75d03db
 import argparse
@@ -348,7 +349,7 @@ def print_live(
     print()
 
 # %% ../nbs/79_cli.ipynb #79e0b001
-FAMILY_OPTIONS = ("kind", "width", "dtype", "precision")  # Of `predict`; a predictor class lists those that it takes in `options`
+FAMILY_OPTIONS = ("kind", "width", "dtype", "precision", "fast")  # Of `predict`; a predictor class lists those that it takes in `options`
 
 
 def predict_options(
@@ -358,13 +359,26 @@ def predict_options(
     "The options of one family that were given; raises `ConfigError` where the model has none."
     given = {name: getattr(options, name) for name in FAMILY_OPTIONS if getattr(options, name) is not None}
     for name in given:
-        if name not in getattr(predictor_class, "options", ()): raise ConfigError(f"--{name}: this model does not turn texts into vectors")
+        if name not in getattr(predictor_class, "options", ()): raise ConfigError(f"--{name}: {predictor_class.__name__} has no such option")
     return given
+
+# %% ../nbs/79_cli.ipynb #4af05da9
+def prediction_state(
+    options: argparse.Namespace,  # Of `predict`
+    predictor_class,  # From `cockatoo.export.core.predictor_class`
+) -> dict | None:  # `None`: it would not be the same
+    "What makes an interrupted prediction the same as this one."
+    if not options.input or options.tool or not getattr(predictor_class, "resumable", False): return None
+    files = [Path(options.input), *sorted(Path(options.run).glob("*.safetensors")), *sorted(Path(options.run).glob("onnx/*.onnx"))]
+    stamps = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
+    given = {name: getattr(options, name) for name in ("text_column", "image_column", "keep_columns", "windows", *FAMILY_OPTIONS)}
+    return {"files": stamps} | given
 
 # %% ../nbs/79_cli.ipynb #1192562d
 def predict_stream(
     options: argparse.Namespace,  # Of `predict`
     predictor_class,  # From `cockatoo.export.core.predictor_class`
+    skip: int = 0,  # Inputs that have their answers already
 ):  # Yields one answer for each input
     "The answers of a model to what a command line names."
     from cockatoo.export.core import PredictRequest, kept_columns
@@ -375,7 +389,7 @@ def predict_stream(
         raise ConfigError(f"{options.run}: this model does not generate text; leave out {', '.join(asked)}")
     request = PredictRequest(
         inputs=options.inputs, file=options.input, text_column=options.text_column,
-        image_column=options.image_column, images=options.image, windows=options.windows,
+        image_column=options.image_column, images=options.image, windows=options.windows, skip=skip,
         keep_columns=kept_columns(options.keep_columns, options.input),
         stream=sys.stdin.buffer if has_pipe else None, options=generation | predict_options(options, predictor_class))
     if options.live: return predictor_class.live(options.run, request)
@@ -406,14 +420,14 @@ def predict_stream(
     option("--kind", choices=("query", "document"), help="embedder: which prefix the texts get (default: document)"),
     option("--width", type=int, metavar="N", help="embedder: dimensions of the vectors (default: all)"),
     option("--dtype", choices=("float32", "int8", "binary"), help="embedder: number format of vectors in a .npy or .parquet file"),
-    option("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="embedder: number format of the computation (default: fp32)"),
+    option("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="classifier of texts, embedder: number format of the computation (default: fp32)"),
+    option("--fast", action="store_true", default=None, help="classifier, embedder: int8 (an embedder: bf16 where it is native), if its answers keep to the limits of `export`"),
     option("--output", metavar="F", help="write there instead of to standard output; vectors also as .npy or .parquet"),
     with_settings=["generation"])
 def run_predict(options):
     "Print or write one answer for each input."
-    from cockatoo.core.files import write_atomic
     from cockatoo.export.annotations import task_lines
-    from cockatoo.export.core import kept_columns, predictor_class
+    from cockatoo.export.core import GrowingFile, kept_columns, predictor_class
     from cockatoo.models.checkpoints import model_folder
     options.run = model_folder(options.run)
     predictor = predictor_class(options.run)
@@ -421,12 +435,14 @@ def run_predict(options):
     if options.output: check_output(Path(options.output), options.input, formats)
     if Path(options.output or "").suffix in formats: return print(json.dumps(predict_stream(options, predictor)))
     if options.live: return print_live(predict_stream(options, predictor))
-    answers = report_errors(predict_stream(options, predictor), predictor.reads)
+    file = GrowingFile(options.output, prediction_state(options, predictor)) if options.output else None
+    if file and file.rows: to_stderr(f"cockatoo: note: {options.output} continues after {file.rows:,} rows")
+    answers = report_errors(predict_stream(options, predictor, file.rows if file else 0), predictor.reads)
     lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
     if options.tool:
         kept = kept_columns(options.keep_columns, options.input)
         lines = task_lines(answers, options.tool, predictor, options.run, options.output, kept, options.input)
-    if options.output: write_atomic(options.output, "".join(lines))
+    if file: file.write(lines)
     else: sys.stdout.writelines(lines)
 
 # %% ../nbs/79_cli.ipynb #ba0bcc64

@@ -22,12 +22,13 @@ from .evaluation import ClassifierEvaluator, score_split
 from .first_token import first_token_only
 from .intervals import paired_difference
 from .loading import reload_any
+from .model import row_scorer
 from .single_label import HighestScore, is_single_label, one_against_rest, thresholds_of
 from .thresholds import Thresholds, apply_thresholds, probabilities
 from ..core.errors import CheckpointError
 from ..core.registry import builder, spec
-from ..export.gate import LIMITS, Check, at_most, metric_check, speed_checks
-from ..export.onnx import QUANTIZATIONS, Graph, random_rows
+from ..export.gate import LIMITS, Check, at_most, metric_check, padded_forward, speed_checks
+from ..export.onnx import Graph, random_rows
 from ..models.core import position_limit
 from ..training.run import Run
 
@@ -216,7 +217,7 @@ _DTYPES = {"fp32": "fp32", "int8": "q8", "fp16": "fp16"}  # Number format -> nam
 class ClassifierExporter:
     "The `exporter` slot of the classifiers."
 
-    quantizations = QUANTIZATIONS
+    quantizations = "int8", "fp16"
 
     def __init__(
         self,
@@ -277,6 +278,8 @@ class ClassifierExporter:
     def _speed_checks(self, graph, rows, limits, most=256):
         "Rows per second of the model and of the graph, in batches and one by one."
         some = rows.select(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int).tolist())
-        def work(model, share): return self._score(model, share, 32)
-
-        return speed_checks(work, self.loaded, graph, some, some.select([len(some) // 2]), limits.relative_speed)
+        if isinstance(self.model, CLIPClassifier): ways, texts = [partial(self._score, each, batch_size=32) for each in (self.loaded, graph)], lambda rows: rows
+        else:
+            pad = self.processor.pad_token_id
+            ways, texts = [padded_forward(self.model, pad), row_scorer(graph.model, pad)], lambda rows: rows["input_ids"][:]
+        return speed_checks(lambda compute, share: compute(share), *ways, texts(some), texts(some.select([len(some) // 2])), limits.relative_speed)

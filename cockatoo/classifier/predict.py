@@ -14,16 +14,20 @@ from fastcore.basics import patch
 
 from .labels import LabelSpace
 from .loading import reload_any
+from .model import ids_to_score, row_scorer
 from .single_label import is_single_label, one_against_rest, thresholds_of
 from .thresholds import Thresholds, apply_thresholds, probabilities
 from ..core.errors import ConfigError, DataError, unknown
 from ..data.findings import first_few
 from ..data.images import image_fault, image_reference, with_bits
 from ..export.core import PredictRequest, check_kept_columns, chunked
+from ..export.exporting import fast_folder
 from ..export.texts import answer_rows, check_text, check_texts, request_rows
 from ..export.windows import text_windows
+from ..models.batching import ahead
 from ..models.checkpoints import image_bits, model_folder
 from ..models.core import position_limit
+from ..models.onnx import checked_precision
 from ..training.callbacks import print_note
 
 # %% ../../nbs/51_classifier.predict.ipynb #504a9e77
@@ -74,14 +78,18 @@ def _thresholds(given, folder, labels):
     return Thresholds({name: float(values[name]) for name in labels} | dict.fromkeys(untrained, 1.), untrained=untrained)
 
 # %% ../../nbs/51_classifier.predict.ipynb #ed5ee995
-def _score_function(processor, single_label=False):
-    "The function that scores rows: with images where the processor prepares them."
+def _scorer(model, processor, max_length, precision, single_label):
+    "The function (texts or a data set, most rows in a batch, progress) -> logits: with images where the processor prepares them."
     if hasattr(processor, "tokenizer"):
         from cockatoo.classifier.clip import score
+
+        if precision != "fp32": raise ConfigError(f"precision = {precision}: a model that reads images is computed in fp32")
+        def compute(rows, batch_size, progress): return score(model, processor, rows, max_length, batch_size or 64, progress=progress)
     else:
-        from cockatoo.classifier.model import score
-    if not single_label: return score
-    return lambda *inputs, **options: one_against_rest(score(*inputs, **options))
+        scorer = row_scorer(model, processor.pad_token_id, precision)
+        def compute(rows, batch_size, progress): return scorer(ids_to_score(processor, rows, max_length), batch_size, progress)
+    if not single_label: return compute
+    return lambda *inputs: one_against_rest(compute(*inputs))
 
 # %% ../../nbs/51_classifier.predict.ipynb #5063e59e
 class Predictor:
@@ -89,6 +97,8 @@ class Predictor:
 
     reads = "texts"
     answer_fields = "text", "image", "labels", "scores", "error"
+    options = "precision", "fast"  # Of the command line, beside those of every family
+    resumable = True  # The answer to a row depends on nothing but the row
 
     def __init__(
         self,
@@ -96,7 +106,8 @@ class Predictor:
         processor,  # Its tokenizer, or a processor that holds one and prepares images
         labels: LabelSpace,  # In the order of the outputs
         thresholds: Thresholds,  # One a label
-        score,  # Function (model, processor, rows, max_length, batch_size) that gives logits
+        precision: str = "fp32",  # `fp32`, `bf16`, or on a GPU `fp16`
+        single_label: bool = False,  # Does the model choose one label?
     ):
         self.model = model
         self.processor = processor
@@ -104,7 +115,8 @@ class Predictor:
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.max_length = min(self.tokenizer.model_max_length, position_limit(model))
         self._thresholds = thresholds
-        self._score = score
+        self.precision = precision
+        self._logits = _scorer(model, processor, self.max_length, precision, single_label)
 
     @classmethod
     def load(
@@ -113,17 +125,21 @@ class Predictor:
         thresholds=None,  # Instead of the stored ones: one number, or label -> number
         device: str | None = None,  # `cuda`, `mps` or `cpu`; `None`: the best there is
         notify: Callable = print_note,  # Called with a line where a folder has no thresholds
+        precision: str = "fp32",  # Of the products; `auto`: bf16 where the device multiplies it natively
+        fast: bool = False,  # Use int8 where its answers passed the gate of `export`, see `fast_folder`
     ) -> "Predictor":
         "Read a model; raises `CheckpointError` that names what a folder lacks."
         from cockatoo.core.hardware import detect
 
-        where = model_folder(folder)
+        if fast: folder = fast_folder(folder, notify)
+        where, hardware = model_folder(folder), detect()
+        precision = checked_precision(precision, where, device or hardware.device)
         model, processor, labels = reload_any(where)
         if thresholds is None: chosen, note = thresholds_of(where, labels, model.config)
         else: chosen, note = _thresholds(thresholds, where, labels), ""
         if note: notify(note)
-        score = _score_function(processor, is_single_label(model.config, where))
-        return cls(model.to(device or detect().device), processor, labels, chosen, score)
+        single_label = is_single_label(model.config, where)
+        return cls(model.to(device or hardware.device), processor, labels, chosen, precision, single_label)
 
     @property
     def thresholds(self) -> dict: return dict(self._thresholds.values)
@@ -157,7 +173,7 @@ def scores(
     self: Predictor,
     texts,  # Strings
     images=None,  # One a text: a path, bytes, a Pillow image, or None; if the model reads images
-    batch_size: int = 64,  # Most rows in a batch
+    batch_size: int | None = None,  # Most rows in a batch; `None`: what is fast
     windows: str | None = None,  # Read long texts in windows: `max` or `mean` of their scores
     progress=None,  # Called with `(rows done, rows in all)`
 ) -> np.ndarray:  # `(texts, labels)` float64, between 0 and 1
@@ -174,8 +190,7 @@ def scores(
         from datasets import Dataset
 
         rows = Dataset.from_dict({"text": rows, "image": [images[i] for i in owners]})
-    logits = self._score(
-        self.model, self.processor, rows, self.max_length, batch_size, progress=progress)
+    logits = self._logits(rows, batch_size, progress)
     if not windows: return probabilities(logits)
     return WINDOWS[windows](probabilities(logits), np.flatnonzero(np.diff(owners, prepend=-1)))
 
@@ -185,7 +200,7 @@ def predict(
     self: Predictor,
     texts,  # Strings; None: images only
     images=None,  # One a text: a path, bytes, a Pillow image, or None; if the model reads images
-    batch_size: int = 64,  # Most rows in a batch
+    batch_size: int | None = None,  # Most rows in a batch; `None`: what is fast
     windows: str | None = None,  # Read long texts in windows: `max` or `mean` of their scores
     progress=None,  # Called with `(rows done, rows in all)`
 ) -> list:  # `text labels scores` of each text, in order; and `image` where one was given as a path
@@ -223,14 +238,14 @@ def stream(
     folder: str | Path,  # A run folder, a model folder, or a hub id
     request: PredictRequest,  # The inputs
 ) -> Iterator:  # `text labels scores`, or `text error`, of each input, with the kept columns
-    "Predict a thousand inputs at a time; the first thousand are read before the model is loaded."
+    "Predict a thousand inputs at a time, while the answers before them are used; the first thousand are read before the model is loaded."
     _check_windows(request.windows)
     check_kept_columns(request.keep_columns, cls.answer_fields)
     chunks = chunked(request_rows(request))
-    predictor, with_images = cls.load(folder), bool(request.images or request.image_column)
+    predictor, with_images = cls.load(folder, **request.options), bool(request.images or request.image_column)
     predictor.note_never_predicted()
 
     def predict(texts, images):
         return predictor.predict(texts, images if with_images else None, windows=request.windows)
 
-    for rows in chunks: yield from answer_rows(rows, predict)
+    for answers in ahead(lambda rows: list(answer_rows(rows, predict)), chunks): yield from answers

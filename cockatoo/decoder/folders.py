@@ -22,6 +22,8 @@ from ..core.registry import Loaded
 from .model import DecoderConfig, DecoderForCausalLM
 from .tokenizer import control_tokens
 from ..models.checkpoints import loading, read_config, save as save_folder
+from ..models.onnx import graph_file
+from ..models.onnx_decoder import OnnxDecoder
 
 # %% ../../nbs/24_decoder.folders.ipynb #ef529a70
 _FORMS = {
@@ -247,11 +249,19 @@ def load_model(
     return model.eval()
 
 # %% ../../nbs/24_decoder.folders.ipynb #db0a4cf1
+def _load_graph(folder):
+    "The graph of an exported folder in the place of a model."
+    with loading(folder):
+        model = OnnxDecoder(graph_file(folder), AutoConfig.from_pretrained(folder))
+        model.generation_config = GenerationConfig.from_pretrained(folder)
+    return model.eval()
+
+
 def reload(
-    folder: str | Path,  # A model folder, from `local_checkpoint`
+    folder: str | Path,  # A model folder, or an exported folder, from `local_checkpoint`
 ) -> Loaded:  # float32, on the CPU, in evaluation mode
     "A finished decoder and its tokenizer; raises `CheckpointError` if they do not fit."
-    model = load_model(folder)
+    model = _load_graph(folder) if graph_file(folder) else load_model(folder)
     with loading(folder): tokenizer = AutoTokenizer.from_pretrained(folder)
     check_vocabulary(model, tokenizer, folder)
     return Loaded(model.requires_grad_(False), tokenizer)

@@ -17,6 +17,7 @@ from ..core.hardware import detect
 from .model import DecoderForCausalLM, StaticCache
 from .tokenizer import control_tokens
 from ..models.batching import is_sharded, without_autocast
+from ..models.onnx_decoder import OnnxDecoder
 
 # %% ../../nbs/24_decoder.generation.ipynb #1f0465db
 def limit_logits(
@@ -119,8 +120,9 @@ def _stream_tokens(model, prompts, settings, stops, suppressed, pad, generator):
     ids, seen = left_padded(prompts, pad, model.device)
     rows, length = ids.shape
     most = min(settings.max_new_tokens, model.config.max_position_embeddings - length)
-    cache = StaticCache(model.config, rows, length + max(most, 0), torch.empty(0, dtype=model.dtype, device=model.device))
-    step = _whole_pass(model) if is_sharded(model) else _short_pass(model, settings)
+    is_graph = isinstance(model, OnnxDecoder)
+    cache = None if is_graph else StaticCache(model.config, rows, length + max(most, 0), torch.empty(0, dtype=model.dtype, device=model.device))
+    step = _graph_pass(model) if is_graph else _whole_pass(model) if is_sharded(model) else _short_pass(model, settings)
     ended, stop_ids = torch.zeros(rows, dtype=torch.bool, device=ids.device), torch.tensor(stops, device=ids.device)
     for _ in range(most):
         with without_autocast(model): logits = step(ids, seen, cache, suppressed)
@@ -140,6 +142,18 @@ def _short_pass(model, settings):
     def step(ids, seen, cache, suppressed):
         hidden = model.model(ids, seen, past_key_values=cache, use_cache=True).last_hidden_state
         return head(hidden[:, -1], suppressed)
+
+    return step
+
+
+def _graph_pass(model):
+    "An exported graph, which takes its cache and gives the next."
+    past = None
+
+    def step(ids, seen, cache, suppressed):
+        nonlocal past
+        logits, past = model.step(ids.numpy(), None if seen is None else seen.numpy(), past)
+        return _suppress(torch.from_numpy(logits[:, -1].copy()), suppressed)
 
     return step
 

@@ -317,7 +317,8 @@ class Decoder(DecoderPreTrainedModel):
         past = 0 if past_key_values is None else past_key_values.get_seq_length()
         position_ids = self._positions(x, past, attention_mask, documents) if position_ids is None else position_ids
         x, angles = self._with_positions(x, position_ids)
-        padding = attention_mask if attention_mask is not None and not attention_mask.all() else None
+        is_padded = attention_mask is not None and (torch.compiler.is_exporting() or not attention_mask.all())  # A graph has no branch
+        padding = attention_mask if is_padded else None
         mask = causal_mask(x.shape[1], past + x.shape[1], documents, padding, x.device)
         for layer in self.layers: x = layer(x, angles, mask, past_key_values)
         return BaseModelOutputWithPast(last_hidden_state=self.norm(x), past_key_values=past_key_values if use_cache else None)

@@ -50,7 +50,7 @@ class CompletionPredictor:
         "Read a model; raises `CheckpointError` that says what a folder lacks."
         from cockatoo.core.hardware import detect
 
-        model, tokenizer, _ = reload(local_checkpoint(folder))
+        model, tokenizer, _ = reload(local_checkpoint(folder, exported=True))
         settings = generation_settings(model.generation_config, generation)
         return cls(model.to(device or detect().device), tokenizer, settings)
 

@@ -6,6 +6,7 @@
 __all__ = ['PooledVectors', 'embedder_graph', 'Reference', 'neighbour_share', 'vector_checks', 'EmbedderExporter']
 
 # %% ../../nbs/52_embedder.exporter.ipynb #ccc09262
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +16,13 @@ from torch import nn
 import cockatoo
 from .batches import pad_ids
 from .data import load_pairs
-from .encoding import encode_rows
+from .encoding import encode_rows, row_encoder
 from .evaluation import EmbedderEvaluator, SplitVectors, report_vectors
 from .metrics import embedding_difference, per_query
 from .model import TextEncoder, normalized, reload
 from .vectors import cut_vectors
-from ..export.gate import LIMITS, Check, at_most, metric_check, speed_checks
-from ..export.onnx import QUANTIZATIONS, Graph, random_rows
+from ..export.gate import LIMITS, Check, at_most, metric_check, padded_forward, speed_checks
+from ..export.onnx import Graph, random_rows
 from ..models.core import position_limit
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
@@ -134,7 +135,7 @@ With `cockatoo`: `Embedder.load(".").encode(texts)`, as for the model itself.'''
 class EmbedderExporter:
     "The `exporter` slot of the embedder."
 
-    quantizations = QUANTIZATIONS
+    quantizations = "int8", "fp16"
 
     def __init__(
         self,
@@ -181,6 +182,7 @@ class EmbedderExporter:
 
     def _speed_checks(self, graph, rows, limits):
         "Rows per second of the model and of the graph, in batches and one by one."
-        def work(model, some): return encode_rows(model, some, self.tokenizer.pad_token_id)
-
-        return speed_checks(work, self.model, graph, rows, [rows[len(rows) // 2]], limits.relative_speed)
+        pad = self.tokenizer.pad_token_id
+        after = partial(encode_rows, graph, pad_token_id=pad, encoder=row_encoder(graph, pad))
+        return speed_checks(
+            lambda compute, some: compute(some), padded_forward(self.model, pad), after, rows, [rows[len(rows) // 2]], limits.relative_speed)

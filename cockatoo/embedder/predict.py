@@ -16,16 +16,17 @@ from fastcore.basics import patch
 
 from ..core.errors import ConfigError, DataError, unknown
 from ..data.tokens import token_rows
-from .encoding import PRECISIONS, check_precision, encode_rows
+from .encoding import BATCH_TOKENS, encode_rows, row_encoder
 from .model import check_widths, reload
 from .vectors import as_dtype, calibrate, cut_vectors
 from .search import top_k
-from ..export.core import PredictRequest, check_kept_columns, chunked
+from ..export.core import PredictRequest, check_kept_columns, chunked, print_cli_note
+from ..export.exporting import fast_folder
 from ..export.texts import answer_rows, request_rows
 from ..export.windows import text_windows
 from ..models.checkpoints import local_checkpoint
 from ..models.core import position_limit
-from ..models.onnx import graph_file
+from ..models.onnx import checked_precision, graph_file
 
 # %% ../../nbs/52_embedder.predict.ipynb #c6ce39eb
 KINDS = ("query", "document")
@@ -49,7 +50,7 @@ class Embedder:
     reads = "texts"
     answer_fields = "text", "vector", "error"
     file_formats = ".npy", ".parquet"  # What `write` writes, beside JSON Lines
-    options = "kind", "width", "dtype", "precision"  # Of the command line, beside those of every family
+    options = "kind", "width", "dtype", "precision", "fast"  # Of the command line, beside those of every family
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Embedder:
     ):
         self.model, self.tokenizer, self.precision, self.folder = model, tokenizer, precision, folder
         self.max_length = min(int(tokenizer.model_max_length), position_limit(model.encoder))
-        check_precision(precision, model.device.type)
+        self._encoder = row_encoder(model, tokenizer.pad_token_id, precision)
         self.truncated = 0  # Texts that were cut so far
 
     @classmethod
@@ -69,14 +70,17 @@ class Embedder:
         folder: str | Path,  # A run folder, a model folder, or any encoder's folder
         device: str | None = None,  # `cuda`, `mps` or `cpu`; `None`: the best there is
         precision: str = "fp32",  # Number format; `auto`: bf16 where the device multiplies it natively, else fp32
+        fast: bool = False,  # bf16 where it is native, else int8 where its answers passed the gate of `export`
+        notify: Callable = print_cli_note,  # Called with a line about `fast`
     ) -> "Embedder":
         "Read a model; raises `CheckpointError` that names what a folder lacks."
         from cockatoo.core.hardware import detect
 
-        where, hardware = local_checkpoint(folder, exported=True), detect()
-        if precision == "auto": precision = "bf16" if hardware.native_bf16 and device in (None, hardware.device) and not graph_file(where) else "fp32"
-        if precision not in PRECISIONS: raise ConfigError(unknown("precision", precision, ["auto", *PRECISIONS]))
-        if precision != "fp32" and graph_file(where): raise ConfigError(f"precision = {precision}: {where} is an ONNX graph, whose number format was chosen at the export")
+        hardware = detect()
+        if fast and hardware.native_bf16: precision = "auto"
+        elif fast: folder = fast_folder(folder, notify)
+        where = local_checkpoint(folder, exported=True)
+        precision = checked_precision(precision, where, device or hardware.device)
         model, tokenizer, _ = reload(where)
         return cls(model.to(device or hardware.device), tokenizer, precision, where)
 
@@ -100,7 +104,7 @@ def encode(
     width: int | None = None,  # Dimensions that are kept; `None`: all
     dtype: str = "float32",  # `float32`, `int8`, or `binary` (bits, eight in a byte)
     batch_size: int | None = None,  # Most texts of a batch; `None`: as many as `max_tokens` allows
-    max_tokens: int = 2048,  # Tokens of a batch
+    max_tokens: int = BATCH_TOKENS,  # Tokens of a batch
     max_length: int | None = None,  # Tokens that are read of a text; `None`: as many as the model reads
     windows: str | None = None,  # `mean`: read long texts in windows
     progress: Callable | bool | None = None,  # Called with (texts done, texts in all); True: a bar
@@ -116,7 +120,7 @@ def encode(
     rows, lengths = token_rows(self.tokenizer, [prefix + text for text in texts], length)
     self.truncated += int((lengths > length).sum())
     if progress is True: progress = _bar(len(rows))
-    vectors = encode_rows(self.model, rows, self.tokenizer.pad_token_id, max_tokens, batch_size, self.precision, progress)
+    vectors = encode_rows(self.model, rows, self.tokenizer.pad_token_id, max_tokens, batch_size, self.precision, progress, self._encoder)
     if windows: vectors = _join_windows(vectors, owners, np.minimum(lengths, length))
     return as_dtype(cut_vectors(vectors, width, self.recipe.normalize), dtype, self.recipe.int8)
 
@@ -248,6 +252,7 @@ def write(
     width: int | None = None,  # Dimensions that are kept
     dtype: str = "float32",  # See `encode`
     precision: str = "fp32",  # See `load`
+    fast: bool = False,  # See `load`
 ) -> dict:  # `rows`, `errors`, `truncated`
     "Encode a file into a file, a thousand rows at a time; an interrupted one is continued."
     import shutil
@@ -256,7 +261,7 @@ def write(
     if not request.file: raise ConfigError(f"--output {output}: vectors of a file are written; name it with --input")
     check_kept_columns(request.keep_columns, cls.answer_fields)
     chunks = chunked(request_rows(request))
-    embedder = cls.load(folder, precision=precision)
+    embedder = cls.load(folder, precision=precision, fast=fast, notify=request.notify)
     if width is not None: check_widths([width], embedder.width, "width")
     home = output.with_name(f".{output.name}.parts")
     done = _open_parts(home, _state_of(embedder, request, {"kind": kind, "width": width, "dtype": dtype, "windows": request.windows}))
@@ -311,7 +316,7 @@ def stream(
     check_kept_columns(request.keep_columns, cls.answer_fields)
     options = dict(request.options)
     if options.pop("dtype", "float32") != "float32": raise ConfigError("--dtype: JSON Lines hold float32; write to .npy or .parquet")
-    chunks, precision = chunked(request_rows(request)), options.pop("precision", "fp32")
-    embedder = cls.load(folder, precision=precision)
+    chunks, computing = chunked(request_rows(request)), {name: options.pop(name) for name in ("precision", "fast") if name in options}
+    embedder = cls.load(folder, **computing)
     for rows in chunks:
         yield from answer_rows(rows, lambda texts, images: embedder.predict(texts, windows=request.windows, **options))

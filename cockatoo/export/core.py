@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['predictor_class', 'print_cli_note', 'PredictRequest', 'kept_columns', 'check_kept_columns', 'chunked',
-           'generation_settings']
+           'generation_settings', 'GrowingFile']
 
 # %% ../../nbs/50_export.ipynb #f631c028
+import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,9 +17,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..core.errors import ConfigError, unknown
+from ..core.files import write_json
 from ..core.settings import GenerationSettings
 from ..data.annotations import TABLES
-from ..models.checkpoints import family_of_folder, model_folder
+from ..models.checkpoints import family_of_folder, model_folder, read_json_file
 
 # %% ../../nbs/50_export.ipynb #bf90a965
 def predictor_class(
@@ -46,6 +49,7 @@ class PredictRequest:
     image_column: str | None = None  # The image column of `file`
     images: Iterable | None = None  # Paths of images, the first for the first text, and so on
     keep_columns: Iterable = ()  # Columns of `file` that come back with the answers
+    skip: int = 0  # The first inputs, which have their answers already
     windows: str | None = None  # Read long texts in windows: how their scores are joined
     stream: BinaryIO | None = None  # One text a line, where there are no inputs and no file
     options: dict = field(default_factory=dict)  # What one family reads besides: `generation`, `stop`, `seed`, …; `kind`, `width`, …
@@ -107,3 +111,44 @@ def generation_settings(
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"generation.{first['loc'][0]} = {first['input']}: {first['msg']}") from None
+
+# %% ../../nbs/50_export.ipynb #2a19c6a6
+class GrowingFile:
+    "Lines that are written under a temporary name; `rows` of them are there from an interrupted command."
+
+    def __init__(
+        self,
+        output: str | Path,  # The file to write or replace
+        state: dict | None = None,  # What makes an interrupted command the same; `None`: it is never continued
+    ):
+        self.output, self.state = Path(output), json.loads(json.dumps(state))
+        self.partial, self.state_file = (self.output.with_name(f".{self.output.name}.{end}") for end in ("partial", "state.json"))
+        self.rows = self._finished_rows()
+
+    def _finished_rows(self):
+        "Lines of an interrupted command; what follows the last whole one is cut off."
+        if self.state is None or not self.partial.is_file() or read_json_file(self.state_file) != self.state: return 0
+        rows = end = 0
+        with open(self.partial, "r+b") as file:
+            for line in file:
+                if not line.endswith(b"\n"): break
+                rows, end = rows + 1, end + len(line)
+            file.truncate(end)
+        return rows
+
+    def write(
+        self,
+        lines: Iterable,  # Strings with their line ends, after those that are there
+    ) -> None:
+        "Write the rest of the lines and give the file its name."
+        if self.state is not None and not self.rows: write_json(self.state_file, self.state)
+        try:
+            with open(self.partial, "a" if self.rows else "w", encoding="utf-8") as file:
+                file.writelines(lines)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            if self.state is None: self.partial.unlink(missing_ok=True)
+            raise
+        self.partial.replace(self.output)
+        self.state_file.unlink(missing_ok=True)

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ..core.errors import CockatooError, ConfigError, unknown
-from ..models.onnx import GRAPH_FILES
+from ..models.onnx import GRAPH_FILES, SUFFIXES
 
 # %% ../../nbs/50_export.onnx.ipynb #6e4c70fe
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Graph:
     free_axes: dict  # Name of an input -> {axis: name}; axes of the same name have the same length
     metadata: dict = field(default_factory=dict)  # Name -> anything JSON can hold; is written into the file
     context: Callable = contextlib.nullcontext  # Without arguments; what is traced, is traced inside of it
+    arguments: tuple = ()  # The same tensors, as the module takes them by position where some are in a list; empty: it takes them by name
+    weight_only: bool = False  # Are weights alone rounded, and products computed in floating point?
 
 # %% ../../nbs/50_export.onnx.ipynb #fc87670c
 def check_exporter() -> None:
@@ -52,6 +54,12 @@ def _quiet():
             yield
     finally: logging.disable(level)
 
+# %% ../../nbs/50_export.onnx.ipynb #d62a7a88
+def _as_arguments(arguments, axes):
+    "The free axes in the form of the arguments."
+    if isinstance(arguments, torch.Tensor): return next(axes)
+    return type(arguments)(_as_arguments(each, axes) for each in arguments)
+
 # %% ../../nbs/50_export.onnx.ipynb #3c956774
 def trace(
     graph: Graph,
@@ -59,12 +67,13 @@ def trace(
     "Trace a module with free axes; raises `CockatooError` where it cannot be traced."
     check_exporter()
     axes = {name: graph.free_axes.get(name, {}) for name in graph.inputs}
+    given = {"args": (), "kwargs": graph.inputs, "dynamic_shapes": axes}
+    if graph.arguments: given = {"args": graph.arguments, "dynamic_shapes": _as_arguments(graph.arguments, iter(axes.values()))}
     graph.module.eval()
     try:
         with torch.no_grad(), _quiet(), graph.context():
             program = torch.onnx.export(
-                graph.module, (), kwargs=graph.inputs, input_names=list(graph.inputs), output_names=list(graph.outputs),
-                dynamic_shapes=axes, dynamo=True, verbose=False)
+                graph.module, **given, input_names=list(graph.inputs), output_names=list(graph.outputs), dynamo=True, verbose=False)
             return program.model_proto
     except Exception as error:
         reason = str(error.__cause__ or error).strip().split("\n")[0]
@@ -130,7 +139,22 @@ def _to_fp16(source, file):
     onnx.save(convert_float_to_float16(onnx.load(source), keep_io_types=True), file)
 
 
-_CONVERSIONS = {"int8": _to_int8, "fp16": _to_fp16}
+def _to_fewer_bits(source, file, bits):
+    "Round the weights of the products of a graph, in blocks of 32 with a scale each; products are computed in floating point."
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
+
+    config = DefaultWeightOnlyQuantConfig(block_size=32, is_symmetric=True, accuracy_level=4, bits=bits)
+    quantizer = MatMulNBitsQuantizer(onnx.load(source), algo_config=config)
+    quantizer.process()
+    onnx.save(quantizer.model.model, file)
+
+
+def _convert(graph, source, file, number_format):
+    "Write a graph in another number format."
+    if number_format == "fp16": return _to_fp16(source, file)
+    if number_format == "int4" or graph.weight_only: return _to_fewer_bits(source, file, 4 if number_format == "int4" else 8)
+    _to_int8(source, file)
 
 # %% ../../nbs/50_export.onnx.ipynb #1a10467e
 LARGEST = 2_000_000_000  # Bytes of a graph with its weights
@@ -147,6 +171,7 @@ def write_graph(
     graph: Graph,
     folder: str | Path,  # Gets the file, named after the number format
     number_format: str = "fp32",  # A key of `GRAPH_FILES`
+    part: str = "model",  # Name of the file, without what says the number format
 ) -> Path:  # The file
     "Trace a module and write it; raises `CockatooError` where that is not possible."
     import onnx
@@ -154,12 +179,12 @@ def write_graph(
     _check_size(graph)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    file, source = folder/GRAPH_FILES[number_format], folder/"traced.onnx"
+    file, source = folder/f"{part}{SUFFIXES[number_format]}.onnx", folder/"traced.onnx"
     model = trace(graph)
     strip(model)
     if number_format != "fp32":
         onnx.save(model, source)
-        with _quiet(): _CONVERSIONS[number_format](source, file)
+        with _quiet(): _convert(graph, source, file, number_format)
         source.unlink()
         model = onnx.load(file)
         strip(model)

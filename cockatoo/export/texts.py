@@ -8,7 +8,7 @@ __all__ = ['check_text', 'check_texts', 'request_rows', 'answer_rows']
 # %% ../../nbs/50_export.texts.ipynb #6e01a1c3
 import os
 from collections.abc import Callable, Iterable, Iterator
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 from ..core.errors import ConfigError, DataError
 from ..data.core import plain_cell
@@ -65,7 +65,7 @@ def request_rows(
         return [(text, image, None, {}) for text, image in pairs]
     if request.file:
         columns = request.text_column, request.image_column, request.keep_columns
-        return read_texts(request.file, *columns)
+        return islice(read_texts(request.file, *columns), request.skip, None)
     return ((text, None, fault, {}) for text, fault in text_lines(request.stream, "standard input"))
 
 # %% ../../nbs/50_export.texts.ipynb #a2064ccc
