@@ -153,6 +153,7 @@ def drive(page, address, folder):
     panel.click("YAML")
     panel.wait("batch_size: 2")
     panel.click("Command")
+    panel.wait("--model-type minilm")
     command = panel.box.locator("pre.ck-code").last.inner_text()
     panel.box.get_by_text("Paste a command or YAML").click()
     panel.box.get_by_placeholder("paste a command").fill(command.replace("--training.batch-size 2", "--training.batch-size 4"))
@@ -221,14 +222,16 @@ def drive(page, address, folder):
     panel.wait("Labels of this text")
 
     # a threshold moves precision and recall; a heading sorts
-    slider = panel.box.get_by_role("slider", name="Threshold")
+    slider = panel.box.locator(".noUi-handle").first
     before = panel.box.locator("table", has_text="with this threshold").inner_text()
     slider.press("End")
     lab.until(lambda: panel.box.locator("table", has_text="with this threshold").inner_text() != before, 20, "the numbers to follow the slider")
     labels = panel.box.locator("table", has_text="Labels on the test split")
     labels.get_by_role("button", name="label", exact=True).click()
     names = labels.locator("tbody td:first-child").all_inner_texts()
-    assert names == sorted(names) and len(names) > 3
+    assert names == sorted(names, reverse=True) and len(names) > 3
+    labels.get_by_role("button", name="label", exact=True).click()
+    assert labels.locator("tbody td:first-child").all_inner_texts() == names[::-1]
 
     # the list of runs
     panel.tab("Runs")
