@@ -313,21 +313,26 @@ def check_output(
         raise ConfigError(f"--output {file}: there is no folder {file.parent}; expected a file in a folder that exists")
 
 # %% ../nbs/79_cli.ipynb #87bb3f0f
+_PRINTED = 20  # Errors
+
+
 def report_errors(
     answers,  # Dictionaries, some of them with an `error`
     inputs: str,  # What the model reads, such as `texts`
+    before: int = 0,  # Answers that an interrupted command has left
 ):  # Yields the same answers
-    "Print errors among the answers to standard error; raises `DataError` if there is nothing else."
+    "Print the first errors among the answers to standard error, and count them; raises `DataError` if there is nothing else."
     count = wrong = 0
     for count, answer in enumerate(answers, 1):
         if "error" in answer:
             wrong += 1
             name = f"{answer['image']}: " if "image" in answer else ""
-            to_stderr("cockatoo:", name + answer["error"])
+            if wrong <= _PRINTED: to_stderr("cockatoo:", name + answer["error"])
         yield answer
-    if wrong and wrong == count: raise DataError(f"none of the {wrong:,} {inputs} could be read")
+    if wrong and wrong == count and not before: raise DataError(f"none of the {wrong:,} {inputs} could be read")
     if wrong:
-        to_stderr(f"cockatoo: {wrong:,} of {count:,} {inputs} could not be read; the others have their answers")
+        named = f"; the first {_PRINTED} are named here, and each has its `error` in the answers" if wrong > _PRINTED else ""
+        to_stderr(f"cockatoo: {wrong:,} of {count:,} {inputs} could not be read{named}; the others have their answers")
 
 # %% ../nbs/79_cli.ipynb #7b0d52e4
 def generation_options(
@@ -369,7 +374,7 @@ def prediction_state(
 ) -> dict | None:  # `None`: it would not be the same
     "What makes an interrupted prediction the same as this one."
     if not options.input or options.tool or not getattr(predictor_class, "resumable", False): return None
-    files = [Path(options.input), *sorted(Path(options.run).glob("*.safetensors")), *sorted(Path(options.run).glob("onnx/*.onnx"))]
+    files = [Path(options.input), *sorted(Path(options.run).rglob("*"))]
     stamps = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
     given = {name: getattr(options, name) for name in ("text_column", "image_column", "keep_columns", "windows", *FAMILY_OPTIONS)}
     return {"files": stamps} | given
@@ -437,7 +442,7 @@ def run_predict(options):
     if options.live: return print_live(predict_stream(options, predictor))
     file = GrowingFile(options.output, prediction_state(options, predictor)) if options.output else None
     if file and file.rows: to_stderr(f"cockatoo: note: {options.output} continues after {file.rows:,} rows")
-    answers = report_errors(predict_stream(options, predictor, file.rows if file else 0), predictor.reads)
+    answers = report_errors(predict_stream(options, predictor, file.rows if file else 0), predictor.reads, file.rows if file else 0)
     lines = (json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
     if options.tool:
         kept = kept_columns(options.keep_columns, options.input)

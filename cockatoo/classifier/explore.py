@@ -110,8 +110,9 @@ class ThresholdExplorer:
     ):
         import ipywidgets as widgets
         self.folder, self.read_texts, self.texts = Path(folder), texts, {}
-        splits = [split for split in ("validation", "test") if read_scores(folder, split)]
-        self.found = {split: read_scores(folder, split) for split in splits}
+        found = {split: read_scores(folder, split) for split in ("validation", "test")}
+        self.found = {split: scores for split, scores in found.items() if scores}
+        splits = list(self.found)
         labels = self.found[splits[0]].labels
         narrow = {"style": {"description_width": "auto"}}
         self.split = widgets.Dropdown(description="Split", options=splits, layout={"width": "180px"}, **narrow)

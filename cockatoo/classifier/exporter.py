@@ -211,7 +211,6 @@ from cockatoo.classifier.predict import Predictor
 predictor = Predictor.load(".")
 for answer in predictor.predict(["a first text", "a second text"]): print(answer["labels"])
 {fence}'''
-_DTYPES = {"fp32": "fp32", "int8": "q8", "fp16": "fp16"}  # Number format -> name in transformers.js
 
 # %% ../../nbs/51_classifier.exporter.ipynb #57a359de
 class ClassifierExporter:
@@ -232,11 +231,11 @@ class ClassifierExporter:
 
     def usage(self, number_format):
         "Code for the model card."
-        from cockatoo.models.onnx import GRAPH_FILES
+        from cockatoo.models.onnx import GRAPH_FILES, JS_DTYPES
 
         is_plain = not self.single_label and not isinstance(self.model, CLIPClassifier)
         text = _USAGE if is_plain else _USAGE_OTHER
-        return text.replace("FILE", GRAPH_FILES[number_format]).replace("DTYPE", _DTYPES[number_format])
+        return text.replace("FILE", GRAPH_FILES[number_format]).replace("DTYPE", JS_DTYPES[number_format])
 
     def graph(self) -> Graph:
         "What is traced."

@@ -22,8 +22,8 @@ from .generation import stream_tokens
 from .tokenizer import control_tokens
 from ..export.decoders import decoder_graph, loss_check, next_token_checks, written_check
 from ..export.gate import LIMITS, speed_checks
-from ..export.onnx import Graph
-from ..models.onnx import GRAPH_FILES
+from ..export.onnx import QUANTIZATIONS, Graph
+from ..models.onnx import JS_DTYPES
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
 
@@ -53,13 +53,12 @@ const write = await pipeline("text-generation", folder, {dtype: "DTYPE"});
 await write("the beginning of a text", {max_new_tokens: 64, do_sample: false});
 {fence}'''
 _OWN = " transformers.js has no class for this architecture."
-_DTYPES = {"fp32": "fp32", "int8": "q8", "fp16": "fp16", "int4": "q4"}  # Number format -> name in transformers.js
 
 # %% ../../nbs/54_decoder.exporter.ipynb #2d5184d5
 class DecoderExporter:
     "The `exporter` slot of the decoder."
 
-    quantizations = tuple(name for name in GRAPH_FILES if name != "fp32")
+    quantizations = QUANTIZATIONS
     new_tokens = 64  # Written after each prompt
 
     def __init__(
@@ -72,7 +71,7 @@ class DecoderExporter:
 
     def usage(self, number_format):
         "Code for the model card."
-        stock = _STOCK.replace("DTYPE", _DTYPES[number_format]) if stock_form(self.model.config) else _OWN
+        stock = _STOCK.replace("DTYPE", JS_DTYPES[number_format]) if stock_form(self.model.config) else _OWN
         return _USAGE.replace("{stock}", stock)
 
     def graph(self) -> Graph:

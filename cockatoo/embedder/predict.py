@@ -16,7 +16,7 @@ from fastcore.basics import patch
 
 from ..core.errors import ConfigError, DataError, unknown
 from ..data.tokens import token_rows
-from .encoding import BATCH_TOKENS, encode_rows, row_encoder
+from .encoding import encode_rows, row_encoder
 from .model import check_widths, reload
 from .vectors import as_dtype, calibrate, cut_vectors
 from .search import top_k
@@ -27,6 +27,7 @@ from ..export.windows import text_windows
 from ..models.checkpoints import local_checkpoint
 from ..models.core import position_limit
 from ..models.onnx import checked_precision, graph_file
+from ..models.packed_bert import BATCH_TOKENS
 
 # %% ../../nbs/52_embedder.predict.ipynb #c6ce39eb
 KINDS = ("query", "document")

@@ -212,8 +212,7 @@ class EmbedderTraining:
         self.data = load_pairs(config.data)
         require_splits(self.data.splits, config.data.source)
         self.model, self.tokenizer, _ = build(config, self.data, self.notify)
-        dense = self.model.dense
-        self.new_axes = config.embedding.principal_axes and dense is not None and not dense.weight.requires_grad
+        self.new_axes = config.embedding.principal_axes and not self.model.dense.weight.requires_grad  # That of a checkpoint stays
         self.evaluator = EmbedderEvaluator(self.model, self.tokenizer, self.data, config)
         root = cache_root(config.data.cache_dir)
         self.tokens = PairTokens(self.data.splits["train"], self.tokenizer, config.model.max_length, self.model.recipe.prefixes, root)

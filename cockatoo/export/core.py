@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from ..core.errors import ConfigError, unknown
+from ..core.errors import CockatooError, ConfigError, unknown
 from ..core.files import write_json
 from ..core.settings import GenerationSettings
 from ..data.annotations import TABLES
@@ -141,14 +141,19 @@ class GrowingFile:
         lines: Iterable,  # Strings with their line ends, after those that are there
     ) -> None:
         "Write the rest of the lines and give the file its name."
-        if self.state is not None and not self.rows: write_json(self.state_file, self.state)
+        if not self.rows:
+            self._forget()  # Else the lines of another command would pass for those of this one
+            if self.state is not None: write_json(self.state_file, self.state)
         try:
             with open(self.partial, "a" if self.rows else "w", encoding="utf-8") as file:
                 file.writelines(lines)
                 file.flush()
                 os.fsync(file.fileno())
-        except BaseException:
-            if self.state is None: self.partial.unlink(missing_ok=True)
+        except BaseException as error:
+            if self.state is None or isinstance(error, CockatooError): self._forget()
             raise
         self.partial.replace(self.output)
-        self.state_file.unlink(missing_ok=True)
+        self._forget()
+
+    def _forget(self):
+        for file in self.partial, self.state_file: file.unlink(missing_ok=True)

@@ -65,7 +65,8 @@ def copy_files(
 ) -> None:
     "Copy a model folder without its weights."
     def skipped(directory, names):
-        return [name for name in names if name.startswith(".") or name.endswith((*_WEIGHTS, ".index.json")) or name == GRAPH_FOLDER]
+        weights = (*_WEIGHTS, ".index.json") if Path(directory) == Path(model_dir) else ()  # A layer behind the encoder has a folder of its own
+        return [name for name in names if name.startswith(".") or name.endswith(weights) or name == GRAPH_FOLDER]
 
     shutil.copytree(model_dir, folder, ignore=skipped)
     _forget_origin(Path(folder)/"config.json")
