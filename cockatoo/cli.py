@@ -337,8 +337,8 @@ def report_errors(
 # %% ../nbs/79_cli.ipynb #7b0d52e4
 def generation_options(
     options: argparse.Namespace,  # Of `predict`
-) -> dict:  # Empty where nothing was said
-    "How text is to be generated, for models that generate."
+) -> dict:  # Empty if none were given
+    "The settings of generation that were given, for models that generate text."
     settings = {path.split(".")[1]: value for path, value in typed_settings(options).items()}
     named = {"generation": settings, "stop": options.stop, "seed": options.seed, "language": options.language, "question": options.question}
     return {name: value for name, value in named.items() if value not in (None, {}, False)}
@@ -347,7 +347,7 @@ def generation_options(
 def print_live(
     pieces,  # Of a text, as they are generated
 ) -> None:
-    "Print text as it comes."
+    "Print text while it is generated."
     for piece in pieces:
         sys.stdout.write(piece)
         sys.stdout.flush()
@@ -372,7 +372,7 @@ def prediction_state(
     options: argparse.Namespace,  # Of `predict`
     predictor_class,  # From `cockatoo.export.core.predictor_class`
 ) -> dict | None:  # `None`: it would not be the same
-    "What makes an interrupted prediction the same as this one."
+    "What must be equal to continue an interrupted prediction: model, input and options."
     if not options.input or options.tool or not getattr(predictor_class, "resumable", False): return None
     files = [Path(options.input), *sorted(Path(options.run).rglob("*"))]
     stamps = [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files if file.is_file()]
@@ -385,7 +385,7 @@ def predict_stream(
     predictor_class,  # From `cockatoo.export.core.predictor_class`
     skip: int = 0,  # Inputs that have their answers already
 ):  # Yields one answer for each input
-    "The answers of a model to what a command line names."
+    "The answers of a model to the inputs of a command line."
     from cockatoo.export.core import PredictRequest, kept_columns
     has_pipe = sys.stdin is not None and not sys.stdin.isatty()
     generation = generation_options(options)
@@ -486,7 +486,7 @@ def run_cache(options):
     option("--overwrite", action="store_true", help="replace an earlier export"),
     JSON_OPTION, with_settings=["data"])
 def run_export(options):
-    "Export, then print the measurements; exit status 1 when they do not keep to the limits."
+    "Export, then print the measurements; exit status 1 if one is worse than its limit."
     from cockatoo.export.exporting import export_model
     from cockatoo.export.gate import ExportRefused, checks_record, gate_table
     settings = typed_settings(options)
@@ -524,7 +524,7 @@ def run_push(options):
     option("--max-batch", type=int, default=64, metavar="N", help="texts that are computed together (default: 64)"),
     option("--max-waiting", type=int, default=4096, metavar="N", help="texts that may wait; beyond them requests get status 429 (default: 4096)"))
 def run_serve(options):
-    "Serve a model until the process is told to end."
+    "Serve a model until the process receives SIGINT or SIGTERM."
     from cockatoo.export.service import ServiceLimits, serve
     limits = ServiceLimits(batch_items=options.max_batch, waiting=options.max_waiting)
     serve(options.run, options.host, options.port, options.require_token, limits, notify=to_stderr)

@@ -18,5 +18,5 @@ FAMILIES = (CLASSIFIER, EMBEDDER, CAPTIONER, DECODER, LATENT)
 
 
 def register_families() -> None:
-    "Register every family of this package; `cockatoo` calls this before the first question about them is answered."
+    "Register every family of this package; `cockatoo` calls this before the first access to one of them."
     for family in FAMILIES: register_family(family)

@@ -36,7 +36,7 @@ def caption_control(
 
 # %% ../../nbs/13_captioner.annotations.ipynb #f4006d84
 def _caption_counts(counts, items, control):
-    "The counts for the report: of texts, nobody expects that they are equal."
+    "The counts for the report; agreement is not counted, because texts need not be equal."
     several = sum(sum(control in answer.texts for answer in counted_answers(item)) > 1 for item in items)
     return counts | {"several": several, "alike": None}
 
@@ -45,7 +45,7 @@ def captioned_rows(
     part: AnnotationPart,  # A part of an export
     image_column: str = "image",  # Column of the image, as the settings name it
     caption_column: str = "alt_text",  # Control of the captions, likewise
-) -> Iterator[Row]:  # One an image with captions, in the columns of the settings; faulty rows first
+) -> Iterator[Row]:  # One per image with captions, in the columns of the settings; faulty rows first
     "The items of an export as captioned images; `part.facts` gets the counts for the report."
     export = part.export([image_column])
     yield from export.faulty

@@ -32,11 +32,11 @@ class Member(NamedTuple):
     name: str  # With its folder
     start: int  # Position of its first byte
     size: int  # Bytes
-    unnamed_image: bool = False  # Is it an image, though its name has no ending?
+    unnamed_image: bool = False  # Is it an image, although its name has no suffix?
 
     @property
     def pairing_name(self) -> str:
-        "The name by which it finds its caption."
+        "The name by which its caption is found."
         return self.name + ".jpg" * self.unnamed_image
 
 # %% ../../nbs/13_captioner.archives.ipynb #837865f4
@@ -70,7 +70,7 @@ def _tar_members(file):
 
 # %% ../../nbs/13_captioner.archives.ipynb #eed77550
 def _link_target(info):
-    "The name of the member that a link stands for."
+    "The name of the member that a link refers to."
     if info.islnk(): return os.path.normpath(info.linkname)
     return os.path.normpath(os.path.join(os.path.dirname(info.name), info.linkname))
 
@@ -142,8 +142,8 @@ def sample_row(
     read: Callable,  # Position of a file -> its content
     image: str,  # Column of the image
     caption: str,  # Column of the caption
-) -> Row:  # With the two columns; faulty if one of them is not there
-    "A captioned picture as a row."
+) -> Row:  # With the two columns; faulty if one of them is missing
+    "A captioned image as a row."
     values, fault, others = {}, sample.fault, []
     if sample.image is not None: values[image] = image_cell(sample.image)
     try:
@@ -217,7 +217,7 @@ def _read_member(unpacked, member):
 
 
 def _find_unnamed_images(unpacked, members):
-    "The members; those without an ending are looked into, for some programs save pictures so."
+    "The members; the first bytes of those without a suffix are read, because some programs save images so."
     for member in members:
         if not os.path.splitext(member.name)[1]:
             beginning = StoredBytes(str(unpacked), member.start, min(member.size, 200)).read()
@@ -226,7 +226,7 @@ def _find_unnamed_images(unpacked, members):
 
 # %% ../../nbs/13_captioner.archives.ipynb #3b49b2a1
 def _with_member(row, image, folder, by_name, unpacked, used):
-    "A row of a table with its image from the archive; a path that leads nowhere is a fault."
+    "A row of a table with its image from the archive; a path that does not exist is a fault."
     cell = row.values.get(image)
     if row.fault or not isinstance(cell, str): return row
     places = [os.path.normpath(os.path.join(folder, inner, cell.strip())) for inner in ("", "images")]
@@ -280,7 +280,7 @@ def read_tar(
     caption: str,  # Key of the caption in a `.json` member; a `.txt` member is the caption itself
     notes: Counter | None = None,  # Takes a sentence on members that are neither, and how many there were
     image: str = "image",  # Column that the image is given in
-) -> Iterator[Row]:  # One a sample, with image and caption; faulty samples carry their fault
+) -> Iterator[Row]:  # One per sample, with image and caption; faulty samples carry their fault
     "Read images and captions from an archive, sample by sample."
     path = Path(path)
     try:

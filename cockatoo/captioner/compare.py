@@ -30,7 +30,7 @@ def read_captions(
     run: Run,  # A finished captioner run
     split: str,  # The split that was captioned
 ) -> list:  # `row references caption` of each image, in the order of the split; empty: not kept
-    "The captions that a run was evaluated by; raises `CheckpointError` if their file is damaged."
+    "The saved captions of a run; raises `CheckpointError` if their file is damaged."
     path = run.path/"captions"/f"{split}.jsonl"
     if not path.is_file(): return []
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -78,7 +78,7 @@ def comparison_gallery(
 # %% ../../nbs/43_captioner.compare.ipynb #58011113
 def record_captions(
     run: Run,  # A finished captioner run, or a `ModelFolder`
-    folder: Path,  # Gets `metrics.json`, `data.json` and the captions, as a run has them
+    folder: Path,  # Gets `metrics.json`, `data.json` and the captions, as in a run
     data: str | None = None,  # `None`: the data of the run
     split: str = "test",  # The split to caption
     settings: dict | None = None,  # How other data are read

@@ -37,7 +37,7 @@ class CaptionData(SplitTable):
     rejected: list[dict] = field(default_factory=list)  # The first unusable rows: file, line, reason, row
     folder: Path | None = None  # Where the complete lists are
 
-    def table(self) -> list[list]:  # A header, then one row a split, and one a subset of it
+    def table(self) -> list[list]:  # A header, then one row per split, and one per subset of it
         "Images and captions of each split."
         body = []
         for name, found in self.report["splits"].items():
@@ -212,7 +212,7 @@ def load_captions(
     settings,  # The `data` section of a configuration
     captioner,  # The `captioner` section: its image_column and caption_column
     splits: Iterable[str] | None = None,  # The splits wanted; `None`: all there are
-    cut: bool = True,  # False: a source without splits is, whole, the one split asked for
+    cut: bool = True,  # False: a source without splits becomes the wanted split as a whole
 ) -> CaptionData:
     "Read, check, join and split captioned images; raises `DataError` of one line for every fault."
     _check_settings(settings)

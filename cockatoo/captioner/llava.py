@@ -102,7 +102,7 @@ def language_model(
     config,  # A resolved configuration of a captioner
     notify: Callable,  # Called with one line if the embedding table has grown
 ) -> tuple:  # `(causal language model, tokenizer)`
-    "The decoder of `captioner.decoder_checkpoint`; `CheckpointError` if it is none, or damaged."
+    "The decoder of `captioner.decoder_checkpoint`; `CheckpointError` if it is not a decoder, or damaged."
     folder = find_checkpoint(config.captioner.decoder_checkpoint)
     with loading(folder):
         text = AutoConfig.from_pretrained(folder)
@@ -127,7 +127,7 @@ def join(
     tokenizer,  # With a token for patches
     config,  # A resolved configuration of a captioner
 ) -> tuple:  # `(model, processor)`, in evaluation mode
-    "One LLaVA model of the parts; `CheckpointError` if it would not compute what they do."
+    "One LLaVA model of the parts; `CheckpointError` if it would not compute the same as they do."
     decoder.config.update(token_id_settings(tokenizer, "pad", "bos", "eos"))
     image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     projection, attention = config.captioner.projection_type, config.model.attention

@@ -99,7 +99,7 @@ def text_metric(
     name: str = "captions",  # One of `TEXT_METRICS`; `captions` has all of them
     **options,  # Of `evaluate.Metric`, such as `cache_dir`
 ):  # An `evaluate.Metric`
-    "A metric for `evaluate` that is made here, without a download."
+    "A metric for the library `evaluate`, without a download."
     import datasets
     import evaluate
 
@@ -124,7 +124,7 @@ def caption_measure(
     predictions: list,  # Captions
     references: list,  # For each caption a reference or a list of them
 ) -> Callable:  # From counts `(rows, draws)` to `{metric: (draws,)}`
-    "The metrics of `caption_report` as a function of how often each image counts."
+    "The metrics of `caption_report` as a function of the counts of the images."
     predictions, references = check_pairs(predictions, references)
     counts = NgramCounts(predictions, references)
     scores = per_caption(predictions, references, counts)

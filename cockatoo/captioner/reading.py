@@ -47,7 +47,7 @@ def _found(cell, part):
 def image_key(
     row,  # With `image`, or a faulty one
 ) -> str:  # Equal for rows with the same path
-    "What names the image of a row without opening it."
+    "A text that identifies the image of a row without opening it."
     cell = row.values.get("image")
     path = cell.get("path") if isinstance(cell, dict) else cell
     if not isinstance(path, (str, Path)) or not str(path).strip(): return row.id
@@ -61,8 +61,8 @@ class CaptionReading(Reading):
     "One pass over captioned images."
 
     numbers: dict = field(default_factory=dict)  # Digest -> number of the image, in order of their first rows
-    number: array = field(default_factory=lambda: array("q"))  # One a row: number of its image
-    sample: array = field(default_factory=lambda: array("Q"))  # One a row: decides whether it is in a sample
+    number: array = field(default_factory=lambda: array("q"))  # One per row: number of its image
+    sample: array = field(default_factory=lambda: array("Q"))  # One per row: decides whether it is in a sample
 
     def schema(self):
         import pyarrow as pa

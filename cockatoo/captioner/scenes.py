@@ -57,7 +57,7 @@ class Scene(NamedTuple):
 
     @property
     def held_back(self) -> bool:
-        "Does training lack a pair of colour and shape in it?"
+        "Does it have a pair of colour and shape that training does not have?"
         return any((group.colour, group.shape) in HELD_BACK for group in self.groups)
 
 # %% ../../nbs/13_captioner.scenes.ipynb #ba61e661

@@ -154,12 +154,12 @@ def open_captions(
     image_column: str = "image",  # Column of the image, where the source does not name it
     caption_column: str = "alt_text",  # Column of the caption or captions, likewise
 ) -> Source:  # Nothing is read yet, except a table for its column `split`
-    "Find captioned images by what the user calls them."
+    "Find captioned images by the name or path that the user gave."
     return replace(open_source(source, CaptionOpener(image_column, caption_column)), name=str(source))
 
 # %% ../../nbs/13_captioner.sources.ipynb #447a54b0
 def open_builtin(
     name: str,  # One of `CAPTION_SOURCES`
-) -> Source:  # Asks the hub, or its copy on this disk
+) -> Source:  # From the hub, or from its copy on this disk
     "Open a registered source."
     return open_captions(name)

@@ -46,7 +46,7 @@ def fit_temperature(
     logits,  # `(rows, labels)` of rows that were not trained on
     targets,  # `(rows, labels)`, positive from 0.5 on
     mask=None,  # `(rows, labels)`, 1 where annotated; `None`: everywhere
-    per_label: bool = False,  # One temperature a label, where it has positives and negatives?
+    per_label: bool = False,  # One temperature per label, where it has positives and negatives?
 ) -> np.ndarray:  # `(labels,)`, from 1/20 to 20; divide the logits by it
     "The temperature of least negative log-likelihood; raises `DataError` if none can be fitted."
     signed, positive = _signed_logits(logits, targets, mask)
@@ -64,7 +64,7 @@ def fit_temperature(
 
 # %% ../../nbs/31_classifier.calibration.ipynb #75b7cc83
 def _platt_of_label(logits, positive, temperature):
-    "Temperature and shift of one label, `(rows,)` arrays, beginning at the common temperature."
+    "Temperature and shift of one label, from `(rows,)` arrays, starting at the common temperature."
     from scipy.optimize import minimize
 
     positives, negatives = positive.sum(), (~positive).sum()
@@ -87,7 +87,7 @@ def fit_platt(
     targets,  # `(rows, labels)`, positive from 0.5 on
     mask=None,  # `(rows, labels)`, 1 where annotated; `None`: everywhere
 ) -> tuple[np.ndarray, np.ndarray]:  # `(labels,)` each, for `logits / temperature + shift`
-    "Platt scaling (1999); a label of one class has the common temperature and no shift."
+    "Platt scaling (1999); a label without positives or without negatives has the common temperature and no shift."
     temperature = fit_temperature(logits, targets, mask)
     shift = np.zeros(len(temperature))
     signed, positive = _signed_logits(logits, targets, mask)

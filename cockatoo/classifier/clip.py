@@ -96,7 +96,7 @@ def embed(
     has_text=None,  # (rows,) bool; `None`: all rows
     has_image=None,  # (rows,) bool; `None`: all rows if there are images, else none
 ):  # (rows, projection_dim) float32
-    "One vector per row: the average of what it has; raises `ValueError` for a row with nothing."
+    "One vector per row: the average of its normalized text and image vectors; raises `ValueError` for a row without either."
     rows = len(input_ids)
     images = 0 if pixel_values is None else len(pixel_values)
     if has_text is None: has_text = torch.ones(rows, dtype=torch.bool, device=input_ids.device)
@@ -295,7 +295,7 @@ class ImageTextCollator:
 def collator(
     processor,  # From `load` or `reload`
 ) -> ImageTextCollator:  # Rows to a padded batch
-    "What makes the batches of a training."
+    "The collator that makes the batches of a training run."
     return ImageTextCollator(processor.tokenizer.pad_token_id, processor.image_processor)
 
 # %% ../../nbs/21_classifier.clip.ipynb #8402e076
@@ -321,7 +321,7 @@ class _Batches(torch.utils.data.Dataset):
 def score(
     model: nn.Module,  # A classifier
     processor,  # Its processor
-    dataset,  # Strings, or a data set with a column `text` or `input_ids`, and perhaps `image`
+    dataset,  # Strings, or a data set with a column `text` or `input_ids`, and optionally `image`
     max_length: int,  # Longest text in tokens; longer ones are truncated and counted
     batch_size: int = 64,  # Most rows in a batch
     device=None,  # Where to compute; `None`: where the model is
@@ -329,7 +329,7 @@ def score(
     notify: Callable = _log.warning,  # Called with one line if texts were truncated
     num_workers: int = 0,  # Processes that decode images
 ) -> np.ndarray:  # (rows, labels) float32 logits, in the order of `dataset`
-    "Score posts; the logits of a post do not depend on the posts beside it."
+    "Score posts; the logits of a post do not depend on the other posts in its batch."
     columns = getattr(dataset, "column_names", ())
     texts = dataset
     if "input_ids" not in columns:

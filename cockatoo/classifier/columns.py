@@ -35,10 +35,10 @@ def is_metadata(
 # %% ../../nbs/11_classifier.columns.ipynb #0273c92e
 @dataclass
 class Columns:
-    "What each column of a source is for."
+    "The role of each column of a source."
 
     settings: Any  # The `data` section of a configuration
-    layout: str  # `list` (a column of lists of names) or `columns` (one column a label)
+    layout: str  # `list` (a column of lists of names) or `columns` (one column per label)
     fixed: frozenset = frozenset()  # Label names, if they are fixed already
     label_columns: list[str] = field(default_factory=list)  # Columns that are labels, in order
     ignored: list[str] = field(default_factory=list)  # Columns left out, and known to be
@@ -50,7 +50,7 @@ class Columns:
         name: str,  # A column
         row: Row,  # The row it was met in
     ) -> str:  # text, image, group, labels, label or ignored
-        "The role of a column; raises `DataError` for a column that is for nothing."
+        "The role of a column; raises `DataError` for a column without a role."
         if name not in self.roles:
             self.roles[name] = role = self._decide(name, row)
             if role == "label": self.label_columns.append(name)
@@ -65,7 +65,7 @@ class Columns:
         if name == s.group_column: return "group"
         if name == s.labels_column and self.layout == "list": return "labels"
         if name in (s.ignore_columns or ()): return "ignored"
-        named = s.label_columns or self.fixed  # who names the labels has named all of them
+        named = s.label_columns or self.fixed  # a user who names labels names all of them
         if self.layout == "columns" and name in named and name in (self.fixed or named): return "label"
         if is_metadata(name):
             self.answers[name] = [0, 0]
@@ -75,7 +75,7 @@ class Columns:
         raise self._stray(name, row)
 
     def _stray(self, name, row) -> DataError:
-        "The error for a column that is for nothing."
+        "The error for a column without a role."
         known = self.fixed and self.layout == "columns"
         why = "is not one of the labels" if known else "is neither text, label nor metadata"
         remedy = (f"data.ignore_columns=[{name}] to leave it out, or data.label_columns to name the "
@@ -102,7 +102,7 @@ def watch(
 
 # %% ../../nbs/11_classifier.columns.ipynb #4f0ce66a
 def _require(name, option, row):
-    "Raise `DataError` if a column is not there."
+    "Raise `DataError` if a column does not exist."
     if name in row.values: return
     found = ", ".join(map(repr, row.values)) or "none"
     what = f"there is no column {name!r} ({option}); found {found}"
@@ -110,7 +110,7 @@ def _require(name, option, row):
 
 # %% ../../nbs/11_classifier.columns.ipynb #1444adaa
 def _layout(row, settings):
-    "Does the row have a column of lists, or one column a label?"
+    "Does the row have a column of lists, or one column per label?"
     if settings.label_columns: return "columns"
     if settings.labels_column in row.values: return "list"
     if settings.labels_column != "labels": _require(settings.labels_column, "data.labels_column", row)
@@ -149,7 +149,7 @@ def choose_columns(
 
 # %% ../../nbs/11_classifier.columns.ipynb #250b63fb
 def described_columns(
-    row: Row,  # The first row of a part, in the words of the description
+    row: Row,  # The first row of a part, with the column names of the description
     settings,  # The `data` section of a configuration
     labels: Iterable[str] = (),  # Label names, if they are fixed already
 ) -> Columns:

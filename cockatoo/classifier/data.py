@@ -48,7 +48,7 @@ class TextData(SplitTable):
     removed: list[dict] = field(default_factory=list)  # The first rows that repeat another: row, kept, reason
     folder: Path | None = None  # Where the complete lists are
 
-    def table(self) -> list[list]:  # A header, then one row a label and one for all rows
+    def table(self) -> list[list]:  # A header, then one row per label and one for all rows
         "Positives and annotated rows of each label in each split."
         found = self.report["splits"]
         body = []
@@ -340,7 +340,7 @@ def load_data(
     settings,  # The `data` section of a configuration
     labels: LabelSpace | None = None,  # Those of a model, at evaluation; another label is an error
     splits: Iterable[str] | None = None,  # The splits wanted; `None`: all there are
-    cut: bool = True,  # False: a source without splits is, whole, the one split asked for
+    cut: bool = True,  # False: a source without splits becomes the wanted split as a whole
 ) -> TextData:
     "Read, check, clean and split a labelled data set; raises `DataError` of one line for every fault."
     source = open_source(settings.source, LabelOpener(settings=settings))

@@ -32,14 +32,14 @@ class DataSource(DescribedSource):
     text: str | None = "text"  # Column of the text
     image: str | None = None  # Column of the image
     labels: dict[str, str | list[str]] = {}  # Label -> column or columns, or names of the list
-    labels_column: str | None = None  # A column of lists of names or class numbers, instead of a column a label
+    labels_column: str | None = None  # A column of lists of names or class numbers, instead of one column per label
     names: list[str] = []  # What may be in the lists; a class number is an index in `names`, from 0
     merge: Rule | dict[str, Rule] = "or"  # How columns become one label: for all, or label -> how
     values: dict[str, dict[bool | float | str, float | None]] = {}  # Column -> cell -> number or null
     thresholds: dict[str, float] = {}  # Column -> yes from this value on
     group_by: str | None = None  # Column of the item, where a row is one annotator's: averaged
     annotators: MergeRule = "mean"  # Export of an annotation tool: how the answers of annotators are merged
-    empty: Empty = "unknown"  # Export of an annotation tool: what a question means that an annotator left empty
+    empty: Empty = "unknown"  # Export of an annotation tool: the meaning of a question that an annotator left empty
     group: str | None = None  # Column of author or thread: rows that share it must share a split
 
     @cached_property
@@ -100,7 +100,7 @@ class DataSource(DescribedSource):
 def value_key(
     cell,  # As read
 ) -> str:  # Equal for `1`, `1.0` and `'1'`, and for `Spam` and `spam `
-    "What `values` compares."
+    "A cell in the form in which `values` compares it."
     if isinstance(cell, bool): return str(cell).lower()
     try:
         return f"{float(cell):g}"
@@ -112,7 +112,7 @@ RESERVED = {"text", "image", "group", "labels", ""}  # names of other cells of a
 
 
 def _label_faults(source):
-    "What pydantic cannot find in the part about labels, in words."
+    "Faults in the settings about labels that pydantic cannot find, in words."
     if source.text is None and source.image is None: yield "a row needs a text or an image column"
     if bool(source.labels_column) != bool(source.names):
         yield "labels_column needs names: all that may be in it, in order"
@@ -222,7 +222,7 @@ def row_numbers(
     notes: Counter,  # NaN are counted here
     part: Part | None = None,  # Where the row is from, to find the range of a column for an error
 ) -> dict[str, float | None]:  # Column, or name of the list -> number, `None` for unknown
-    "The label cells of a row as numbers; raises `DataError` for a cell that is none."
+    "The label cells of a row as numbers; raises `DataError` for a cell that cannot be read."
     listed = source.labels_column
     numbers, column = dict.fromkeys(columns), listed
     try:
@@ -259,7 +259,7 @@ def annotate(
     labels,  # The labels that are used
     cells,  # The other cells that are used: `text`, `image`, `group`
 ) -> AnnotatedRow:
-    "A row in the words of its description; raises `DataError` for scores that `or` and `and` cannot merge."
+    "A row with the names of its description; raises `DataError` for scores that `or` and `and` cannot merge."
     values = {name: row.values.get(getattr(source, name)) for name in cells}
     group = values.get("group")
     if group: values["group"] = f"{source.name}:{group}" if group == group and str(group).strip() else None
@@ -297,7 +297,7 @@ def _add(totals, numbers):
 
 # %% ../../nbs/11_classifier.described.ipynb #417a6080
 def _averaged_rows(source, numbered, columns):
-    "One row an item, in the order of their first rows, with the mean of its known numbers."
+    "One row per item, in the order of their first rows, with the mean of its known numbers."
     items = {}  # item -> its first row, and (sum, count) of each column
     for row, numbers in numbered:
         item = None if row.fault else row.values.get(source.group_by)
@@ -322,8 +322,8 @@ def map_rows(
     labels,  # The labels that are used
     notes: Counter,  # NaN taken for unknown are counted; the count of this part starts anew
     cells=("text",),  # The other cells that are used: `text`, `image`, `group`
-) -> Iterator:  # `AnnotatedRow`, one an item; a faulty row stays a `Row`
-    "The rows of a part in the words of the labels."
+) -> Iterator:  # `AnnotatedRow`, one per item; a faulty row stays a `Row`
+    "The rows of a part with the labels of the description."
     columns = source.columns_of(labels)
     for column in columns: notes.pop(_nan_note(part.file, column), None)
     rows = _checked_rows(source, part, columns)

@@ -39,7 +39,7 @@ class _Repeated:
         return np.diff(starts, append=len(self.rows))
 
     def spread(self, starts, values):
-        "One value a run to one value a row."
+        "One value per run to one value per row."
         return np.repeat(values, self.sizes(starts))
 
 # %% ../../nbs/11_classifier.duplicates.ipynb #ee5aa1f4
@@ -71,7 +71,7 @@ def _leaks_by_pair(bits):
 
 # %% ../../nbs/11_classifier.duplicates.ipynb #09097ef8
 def _answer_keys(targets, mask, rows):
-    "One number a row for its answers: present, absent or unknown for each label."
+    "One number per row for its answers: present, absent or unknown for each label."
     keys = np.zeros(len(rows), dtype=np.uint64)
     for label in range(targets.shape[1]):
         answer = np.where(mask[rows, label] > 0, 1 + (targets[rows, label] >= .5), 0)
@@ -80,7 +80,7 @@ def _answer_keys(targets, mask, rows):
 
 # %% ../../nbs/11_classifier.duplicates.ipynb #1f941f5d
 def _surplus(repeated, targets, mask):
-    "Repeated rows, equal answers next to each other, and whether each repeats the row before it."
+    "Repeated rows, sorted so that equal labels are neighbours, and whether each repeats the row before it."
     rows, cells = repeated.rows, repeated.cells
     cell = repeated.spread(cells, np.arange(len(cells)))
     divided = repeated.spread(cells, _conflicting(targets, mask, rows, cells))
@@ -138,12 +138,12 @@ _REMOVED = [("row", np.int64), ("kept", np.int64), ("reason", np.int8)]
 
 @dataclass(frozen=True)
 class Deduplicated:
-    "What is left, and why the rest is not."
+    "The rows that are kept, and the reason for each removed one."
 
     keep: np.ndarray  # bool (rows,)
     targets: np.ndarray  # (rows, labels), of all rows; those of kept rows may have changed
     mask: np.ndarray  # (rows, labels)
-    gone: np.ndarray  # (n,): row, kept (the row that stands for it, or -1), position in `REASONS`
+    gone: np.ndarray  # (n,): row, kept (the row that replaces it, or -1), position in `REASONS`
     changed: np.ndarray  # Kept rows that took a label from a copy
 
     @property
@@ -154,12 +154,12 @@ class Deduplicated:
 
     @property
     def removed(self) -> Iterator[tuple[int, int, str]]:
-        "(row, the row that stands for it or -1, reason) of each removed row."
+        "(row, the row that replaces it or -1, reason) of each removed row."
         return ((row, kept, REASONS[reason]) for row, kept, reason in self.gone.tolist())
 
 # %% ../../nbs/11_classifier.duplicates.ipynb #b3aff2e1
 def _settle_splits(repeated, split, locked):
-    "For each row: is it in a split that loses the text, and which row stands for the text?"
+    "For each row: is it in a split that loses the text, and which row represents the text?"
     rows, texts = repeated.rows, repeated.texts
     rank = split[rows].astype(np.int8) + len(SPLITS) * locked
     leak = rank != repeated.spread(texts, np.maximum.reduceat(rank, texts))
@@ -224,7 +224,7 @@ def dedupe(
     policy: str = "keep_first",  # One of `POLICIES`
     protected: frozenset[int] = frozenset(),  # Codes of evaluation splits that the source brought
 ) -> Deduplicated:  # Arrays of all rows, and which to keep
-    "Keep one row a text, by a policy; raises `DataError` for an unknown one."
+    "Keep one row per text, by a policy; raises `DataError` for an unknown policy."
     _check_policy(policy)
     group, split = np.asarray(group), np.asarray(split)
     keep = np.ones(len(group), dtype=bool)

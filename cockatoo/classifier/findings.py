@@ -159,7 +159,7 @@ def _learnable(report):
 
 
 def _missing_in(report, split=None):
-    "Names that another finding explains: what is meant by another label, or what the files of a split lack."
+    "Labels that another finding explains: misspelt ones, and those that the files of a split lack."
     differences = report.get("differences") or ()
     if split is None: return {one["meant"] for one in differences}
     files = {file["file"] for file in report.get("files") or () if (file.get("split") or "train") == split}
@@ -422,7 +422,7 @@ COVERED = "the label ", "texts found in both"  # Warnings of `load_data` that ot
 def row_findings(
     report: dict,  # rejected, splits, images, tokens, warnings; what is absent is skipped
 ) -> list[dict]:  # Findings
-    "Findings about rows, images, lengths, and whatever else `load_data` reported."
+    "Findings about rows, images, lengths, and the other warnings of `load_data`."
     used = sum(split["rows"] for split in (report.get("splits") or {}).values())
     rejected = rejected_finding(report.get("rejected") or {}, used)
     tokens = report.get("tokens") or {}

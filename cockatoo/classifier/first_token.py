@@ -51,7 +51,7 @@ def _last_layer(model):
 def first_token_only(
     model: nn.Module,  # A classifier; anything but BERT with a pooler is left as it is
 ):
-    "Inside, the last layer of a BERT classifier computes what its head reads and nothing else."
+    "Inside, the last layer of a BERT classifier computes only what its head reads."
     layer = _last_layer(model)
     if layer is None:
         yield

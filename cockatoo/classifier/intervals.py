@@ -21,7 +21,7 @@ from ..metrics.intervals import (
 def f1_of_jaccard(
     jaccard,  # TP / (TP + FP + FN), any shape
 ) -> np.ndarray:  # The same shape
-    "The F1 that belongs to a Jaccard index."
+    "Convert a Jaccard index to F1."
     return 2 * jaccard / (1 + jaccard)
 
 # %% ../../nbs/31_classifier.intervals.ipynb #b25ec523
@@ -118,7 +118,7 @@ def report_measure(
     mask=None,  # `(rows, labels)`, 1 where annotated; `None`: everywhere
     thresholds=.5,  # A `Thresholds`, an array `(labels,)`, or one number
 ) -> Callable:  # From counts `(rows, draws)` to `{metric: (draws,)}`; NaN where not defined
-    "The means of `classification_report` as a function of how often each row counts."
+    "The means of `classification_report` as a function of the counts of the rows."
     from scipy.sparse import csr_array
 
     scores, positive, annotated = check_scores(scores, targets, mask)

@@ -16,7 +16,7 @@ from ..metrics.losses import masked_inputs, reduce_loss
 
 # %% ../../nbs/31_classifier.losses.ipynb #101bc19a
 def _weighted(losses, name, weight):
-    "`losses` times one weight a label; raises `ValueError` if the shapes do not fit."
+    "`losses` times one weight per label; raises `ValueError` if the shapes do not fit."
     if weight is None: return losses
     weight = torch.as_tensor(weight, dtype=losses.dtype, device=losses.device)
     if weight.shape == losses.shape[-1:]: return losses * weight
@@ -29,7 +29,7 @@ def binary_cross_entropy(
     mask: Tensor | None = None,  # `(batch, labels)`, 1 where annotated; `None`: everywhere
     pos_weight: Tensor | None = None,  # `(labels,)`, multiplies the loss of positives
     class_weights: Tensor | None = None,  # `(labels,)`, multiplies the loss of each label
-    reduction: str = "mean",  # `mean` over annotated entries, `sum`, or `none`: one loss an entry
+    reduction: str = "mean",  # `mean` over annotated entries, `sum`, or `none`: one loss per entry
     num_items: int | Tensor | None = None,  # Divide by this number instead (gradient accumulation)
 ) -> Tensor:  # A scalar, or `(batch, labels)` for `none`, in float32 or wider
     "Binary cross-entropy of each label; raises `ValueError` if shapes differ."
@@ -54,7 +54,7 @@ def focal_loss(
     gamma: float = 2.,  # Focusing exponent of positives and negatives alike, at least 0
     alpha: float | None = .25,  # Weight of positives, negatives get 1 - alpha; `None`: both 1
     class_weights: Tensor | None = None,  # `(labels,)`, multiplies the loss of each label
-    reduction: str = "mean",  # `mean` over annotated entries, `sum`, or `none`: one loss an entry
+    reduction: str = "mean",  # `mean` over annotated entries, `sum`, or `none`: one loss per entry
     num_items: int | Tensor | None = None,  # Divide by this number instead (gradient accumulation)
 ) -> Tensor:  # A scalar, or `(batch, labels)` for `none`, in float32 or wider
     "Focal loss (Lin et al. 2017, arXiv:1708.02002, eq. 5); raises `ValueError` for a bad setting."
@@ -78,7 +78,7 @@ def asymmetric_loss(
     clip: float = .05,  # Margin m: a negative of smaller probability is ignored; from 0 to below 1
     detach_weight: bool = True,  # Stop the gradient through the focusing factor, as the authors do?
     class_weights: Tensor | None = None,  # `(labels,)`, multiplies the loss of each label
-    reduction: str = "mean",  # `mean` over annotated entries, `sum`, or `none`: one loss an entry
+    reduction: str = "mean",  # `mean` over annotated entries, `sum`, or `none`: one loss per entry
     num_items: int | Tensor | None = None,  # Divide by this number instead (gradient accumulation)
 ) -> Tensor:  # A scalar, or `(batch, labels)` for `none`, in float32 or wider
     "Asymmetric loss (Ridnik et al. 2021, arXiv:2009.14119); raises `ValueError` for a bad setting."

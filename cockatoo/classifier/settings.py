@@ -60,7 +60,7 @@ def conflict(
     size: str,  # One of its sizes
     sections: dict,  # `{section: Settings}`, each validated
 ) -> str | None:  # One line; `None` if everything can work together
-    "The first thing in the settings of a classifier that cannot work together."
+    "The first settings of a classifier that cannot work together."
     loss, thresholds = sections["loss"], sections["thresholds"]
     for key in "pos_weight", "class_weights":
         value = getattr(loss, key)

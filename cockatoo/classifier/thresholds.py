@@ -63,7 +63,7 @@ def count_at_cutoffs(
     positive: np.ndarray,  # `(rows,)` in rank order, from `rank_scores`
     last: np.ndarray,  # The last rank of each distinct score
 ) -> tuple:  # `(true positives, predicted positives)` at each cut-off
-    "What is found and what is predicted positive if the threshold is at each distinct score."
+    "True positives and predicted positives with the threshold at each distinct score."
     return np.cumsum(positive)[last], last + 1.
 
 # %% ../../nbs/31_classifier.thresholds.ipynb #bca765f2
@@ -134,7 +134,7 @@ def _logit(p):
 
 # %% ../../nbs/31_classifier.thresholds.ipynb #9d6b9412
 def _with_min_precision(threshold, candidates, min_precision):
-    "The threshold if its precision suffices, else the nearest candidate whose does, else 1."
+    "The threshold if its precision suffices, else the nearest candidate with sufficient precision, else 1."
     ranked, positives, ends, allowed = candidates
     if not allowed.any(): return 1.
     predicted = np.searchsorted(-ranked, -threshold, side="right")
@@ -148,7 +148,7 @@ def tune_thresholds(
     scores,  # `(rows, labels)` probabilities, of rows that were not trained on
     targets,  # `(rows, labels)`, positive from 0.5 on
     mask=None,  # `(rows, labels)`, 1 where annotated; `None`: everywhere
-    resamples: int = 100,  # Bootstrap draws whose mean is taken; 0: exact for these rows
+    resamples: int = 100,  # Bootstrap draws to average; 0: the exact threshold of these rows
     min_precision: float | None = None,  # Minimum precision on these rows
 ) -> np.ndarray:  # `(labels,)`; 0.5 without a positive; 1 where the precision is out of reach
     "The threshold of each label with the highest F1, for `score >= threshold`; deterministic."
@@ -222,7 +222,7 @@ def _check_names(values, names, path):
 # %% ../../nbs/31_classifier.thresholds.ipynb #6f099f04
 @dataclass(frozen=True)
 class Thresholds:
-    "One threshold a label, in the order of the labels, and the split that they were tuned on."
+    "One threshold per label, in the order of the labels, and the split that they were tuned on."
 
     values: dict[str, float]  # Label -> threshold, compared with `>=`
     tuned_on: str | None = None  # The split they were tuned on; `None`: they were given

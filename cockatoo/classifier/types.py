@@ -20,7 +20,7 @@ SECTIONS = ("model", "data", "training", "loss", "thresholds", "compute", "telem
 def built_by(
     room: str,  # `model` for text, `clip` for text and images
 ) -> dict:  # `ModelSpec.builders`
-    "The functions of a model room that the other rooms of this family call."
+    "The functions of a model module that the other modules of this family call."
     return {name: f"cockatoo.classifier.{room}:{name}" for name in ("load", "reload", "collator", "score")}
 
 # %% ../../nbs/01_classifier.types.ipynb #072f0456

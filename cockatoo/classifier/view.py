@@ -39,7 +39,7 @@ def scores_table(
     answer: dict,  # From `Predictor.predict`: `labels` and `scores` of one text
     thresholds: dict,  # Label -> threshold
 ) -> str:  # HTML
-    "The scores of one text with the thresholds that decide."
+    "The scores of one text with the thresholds."
     predicted, rows = set(answer["labels"]), []
     scores = sorted(answer["scores"].items(), key=lambda item: -item[1])
     if len(scores) > MOST_LABELS: scores.sort(key=lambda item: item[0] not in predicted)

@@ -49,9 +49,9 @@ def encoder_sizes(
 
 # %% ../../nbs/00_core.architectures.ipynb #218a255f
 def position_limits(
-    positions: int,  # Rows of its table of positions
-    model: str,  # What a reader calls it
+    positions: int,  # Rows of its position-embedding table
+    model: str,  # Name of the model in messages
 ) -> dict:  # `section.field` -> (largest value, why), as `ModelSpec.limits` wants it
-    "Limits for a model whose table of positions ends."
+    "The length limits of a model with a position-embedding table."
     why = f"{model} has {positions} positions"
     return {"model.max_length": (positions, why), "model.inference_max_length": (positions, why)}

@@ -22,7 +22,7 @@ from .registry import ModelType, families, spec
 def bounds(
     field: dict,  # A row of `fields_table`
 ) -> list[str]:  # Up to two texts, such as `at least 0`
-    "The bounds of a setting in words."
+    "The bounds of a setting in words, for help texts."
     words, low, high = [], field["minimum"], field["maximum"]
     if low is not None: words.append(f"{'more than' if field['exclusive_minimum'] else 'at least'} {low}")
     if high is not None: words.append(f"{'less than' if field['exclusive_maximum'] else 'at most'} {high}")
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args, renamed=lambda name, known: None, **kwargs):
         super().__init__(*args, allow_abbrev=False, **kwargs)
         self.renamed = renamed  # (name, known options) -> (option, note), or `None`
-        self.notes = []  # Lines on names that were taken for others
+        self.notes = []  # Notes on names that were replaced by others
 
     def error(self, message): raise ConfigError(f"{message} (see {self.prog} --help)")
 
@@ -105,7 +105,7 @@ def _check_type(name, row, found):
 
 
 def _suggest_setting(name, row, known):
-    "Raise `ConfigError` that suggests what the document of another family calls so, if this type has it."
+    "Raise `ConfigError` with the setting that another family's document means by this name, if this type has it."
     found = [each for each in find_reference_names(name) if each.target and _option_of(each.target) in known]
     of_this_type = sorted(each.target for each in found if each.target.partition(".")[0] in row.sections)
     if of_this_type: raise ConfigError(f"unknown option {name}: did you mean {_option_of(of_this_type[0])}?")
@@ -126,7 +126,7 @@ def _check_one_setting(name, found):
 
 # %% ../../nbs/00_core.arguments.ipynb #8258aff6
 def _flag_value(found):
-    "What a flag of a document, which has no value there, is set to here; empty for a name that has a value."
+    "The value that a flag of a document stands for; empty for a name that has a value of its own."
     family = next(each for each in families() if each.name == found.family)
     return (family.document_files or {}).get(found.name, {}).get(True, "")
 
@@ -202,7 +202,7 @@ def typed_settings(
 def config_from_options(
     options: argparse.Namespace,  # From `Parser.read`
 ):  # A `Config`
-    "The resolved configuration that a command line asks for."
+    "The resolved configuration of a command line."
     from cockatoo.core.config import resolve
     file = None if options.config is None else Path(options.config)
     overrides = typed_settings(options)
@@ -232,7 +232,7 @@ def command(
     *arguments,  # From `option`
     with_settings=False,  # Take an option for each setting? A list: for those of these sections
 ):  # A decorator
-    "Enter a function of the options into the table of commands."
+    "Add a function of the options to the table of commands."
     def enter(run):
         COMMANDS[name] = Command(summary, arguments, with_settings, run)
         return run
@@ -256,8 +256,8 @@ def _typed_value(words, name):
 
 def typed_model_type(
     words: list,  # What was typed after the command
-) -> str | None:  # As it stands there
-    "The model type that a command line is about."
+) -> str | None:  # As it was typed
+    "The model type of a command line, before it is parsed."
     from cockatoo.core.config import read_yaml
     if named := _typed_value(words, "--model-type"): return named
     file, folder = _typed_value(words, "--config"), _typed_value(words, "--output-dir")

@@ -11,7 +11,7 @@ import re
 
 # %% ../../nbs/00_core.errors.ipynb #8863df9b
 class CockatooError(ValueError):
-    "The work cannot go on; the message is one line for a person."
+    "An error that a user can correct; the message is one line."
 
 
 class ConfigError(CockatooError):
@@ -46,7 +46,7 @@ def unknown(
     value,  # What was given
     options,  # The names that exist
 ) -> str:  # One line: what is wrong, the nearest name, the known names
-    "Say that `value` is not one of `options`, and which was probably meant."
+    "The message for a `value` that is not one of `options`, with the one that was probably meant."
     names = [str(option) for option in options]
     guess = nearest(value, names)
     text = f"unknown {what} {str(value)!r}"

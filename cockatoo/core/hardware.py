@@ -122,7 +122,7 @@ def _free_in_cgroups():
 # %% ../../nbs/00_core.hardware.ipynb #1a45363e
 def free_bytes(
     hardware: Hardware | None = None,  # The machine; `detect()` when not given
-) -> int:  # For another machine than this one: all it has; 0 where nothing is known
+) -> int:  # For a machine other than this one: all its memory; 0 where nothing is known
     "Bytes that are free now on the device that a run would use."
     here = detect()
     if hardware not in (None, here): return hardware.usable_bytes

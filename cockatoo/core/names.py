@@ -36,12 +36,12 @@ def reference_names() -> dict:  # Document -> {name: `section.field`, `--option`
 
 # %% ../../nbs/00_core.names.ipynb #000ec341
 def old_names() -> dict:  # Old path -> path
-    "Names of settings that are taken with a note."
+    "Old names of settings, which are accepted with a note."
     return {old: path for family in families() for old, path in family.old_names.items()}
 
 # %% ../../nbs/00_core.names.ipynb #68beca6d
 class ReferenceName(NamedTuple):
-    "What a name of a reference document is here."
+    "A name in a reference document, and the setting it means here."
 
     name: str  # As the document writes it
     document: str  # Number of the document, such as `000`
@@ -56,7 +56,7 @@ def _folded(name):
 
 def find_reference_names(
     name: str,  # As it was typed
-    family: str | None = None,  # Name of the family that is asked; `None`: all families
+    family: str | None = None,  # Name of the family to search; `None`: all families
 ) -> list:  # `ReferenceName` of each document that has it
     "What the reference documents mean by a name."
     found = []
@@ -72,7 +72,7 @@ def meant_for(
     name: str,  # As it was typed
     model_type: ModelSpec,  # The type that was chosen
 ) -> str:  # The name of the other type; empty where the name is not for one
-    "The type of the same family that the beginning of a name stands for, if it is another one."
+    "The other type of the same family whose name a name begins with; empty if there is none."
     first = lambda text: _folded(text).partition("_")[0]
     others = [row.name for row in specs() if row.family == model_type.family and first(row.name) == first(name)]
     return "" if not others or model_type.name in others else others[0]

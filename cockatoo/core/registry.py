@@ -24,12 +24,12 @@ _loaders = []
 def load_families_with(
     loader,  # Callable without arguments that registers families
 ) -> None:
-    "Call `loader` once, before the first question about types, families or settings is answered."
+    "Call `loader` once, before the first access to types, families or settings."
     _loaders.append(loader)
 
 # %% ../../nbs/00_registry.ipynb #b0ed394f
 def _load_families():
-    "Register what waits to be registered."
+    "Call the loader, if it has not been called yet."
     while _loaders: _loaders.pop()()
 
 # %% ../../nbs/00_registry.ipynb #de8fbf6a
@@ -97,7 +97,7 @@ class Architecture:
     name: str  # `model_type` in its config.json
     words: tuple = ()  # What hub ids of such checkpoints contain; empty: `name`
     overflows_fp16: bool = False  # Do activations pass 65,504, the largest fp16 number?
-    activation_bytes: tuple = (32, 8)  # Kept by a layer for the backward pass, a token: bytes a unit of width, of inner width
+    activation_bytes: tuple = (32, 8)  # Kept by a layer for the backward pass: bytes per token and unit of width, of inner width
     dropout: bool = True  # Are its checkpoints published with dropout?
     first_token_head: bool = False  # Does a classification head read the first token only?
     unpads: bool = False  # Can it compute without padding tokens?
@@ -124,7 +124,7 @@ class ModelSpec:
     preset: dict = field(default_factory=dict)  # Partial configuration that suits this type
     reasons: dict = field(default_factory=dict)  # `section.field` (or `size:section.field`) -> why
     errata: tuple = ()  # Where the reference documents are not followed
-    builders: dict = field(default_factory=dict)  # `module:attribute` by name, for the family's own rooms
+    builders: dict = field(default_factory=dict)  # `module:attribute` by name, for the family's own modules
     missing: str | None = None  # What is not built yet, in words
     attentions: tuple = ("eager", "sdpa")  # Attention implementations that the architecture has
     limits: dict = field(default_factory=dict)  # `section.field` -> (largest value, why)
@@ -150,7 +150,7 @@ def preset_with_reasons(
     *groups,  # Pairs of `why` and `{"section.field": value}`
     reasons=None,  # Further reasons, `size:section.field` -> why
 ) -> dict:  # The arguments `preset` and `reasons` of `ModelSpec`
-    "Turn settings that stand beside their reason into a nested preset and a table of reasons."
+    "Turn settings with their reasons into a nested preset and a table of reasons."
     preset, reasons = {}, dict(reasons or {})
     for why, settings in groups:
         for path, value in settings.items():
@@ -185,7 +185,7 @@ def import_target(
 # %% ../../nbs/00_registry.ipynb #bd00bde9
 @dataclass(frozen=True)
 class LossSpec:
-    "A loss as a configuration names it."
+    "A loss that a configuration can choose by name."
 
     name: str  # What `loss.name` says
     function: Any  # `module:attribute`, or a function `(logits, targets, mask, **settings)`
@@ -281,7 +281,7 @@ class Family:
     view: str | None = None
 
     def slot(self, name):
-        "Import what a slot names; raises `ConfigError` that says what is not built yet."
+        "Import the function or class of a slot; raises `ConfigError` for what is not built yet."
         if name not in SLOTS: raise ConfigError(f"{self.name}: " + unknown("slot", name, SLOTS))
         target = getattr(self, name)
         if target is None:
@@ -369,14 +369,14 @@ def builder(
 def unregister(
     name: str,  # A registered type
 ) -> ModelSpec:  # Its spec, so that it can be registered again
-    "Take a model type out of the registry."
+    "Remove a model type from the registry."
     return _SPECS.pop(str(ModelType(name)))
 
 # %% ../../nbs/00_registry.ipynb #4310296e
 def unregister_family(
     name: str,  # A registered family
 ) -> Family:  # The family, so that it can be registered again
-    "Take a family, its types, settings and losses out of the registry."
+    "Remove a family, its types, settings and losses from the registry."
     _load_families()
     if name not in _FAMILIES: raise ConfigError(unknown("family", name, _FAMILIES))
     family = _FAMILIES.pop(name)

@@ -16,7 +16,7 @@ from .errors import ConfigError, unknown
 
 # %% ../../nbs/00_core.settings.ipynb #137a2c19
 def setting(
-    default,  # The value that holds where nothing else is said
+    default,  # The value if nothing else is set
     description: str,  # What it means, in one line
     unit: str | None = None,  # `tokens`, `rows`, `seconds`, ...
     choices: str | None = None,  # Function of the registry that lists the valid names, such as `losses`

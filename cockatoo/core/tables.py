@@ -79,7 +79,7 @@ def first_rows(
     what: str = "labels",  # What the rows are
     where: str = "",  # The file that holds them all
 ) -> list:  # `rows`, or the first of them and one that says how many are left out
-    "At most so many rows."
+    "The first rows of a table, and a line on the others."
     left_out = len(rows) - most
     if left_out <= 0: return rows
     text = f"and {left_out:,} more {what}" + (f" in {where}" if where else "")

@@ -20,7 +20,7 @@ class Choice(NamedTuple):
     "The names that an annotator chose for one control."
 
     chosen: tuple = ()  # Names
-    offered: tuple | None = None  # Names that were asked about; `None`: all names of the control
+    offered: tuple | None = None  # Names that could be chosen; `None`: all names of the control
 
 # %% ../../nbs/10_data.answers.ipynb #d1bd9c59
 class Answer(NamedTuple):
@@ -69,7 +69,7 @@ def counted_answers(
 
 # %% ../../nbs/10_data.answers.ipynb #6f47473e
 def _completed(earlier, later):
-    "The later answer, with what only the earlier one is about."
+    "The later answer, with the controls that only the earlier one has."
     if earlier is None: return later
     choices = dict(earlier.choices)
     for control, choice in later.choices.items():
@@ -89,7 +89,7 @@ def _joined_choice(earlier, later):
 def control_names(
     items: Iterable[Item],  # All items of a source
 ) -> dict:  # Control -> names, sorted
-    "The names that each control offers, as far as the answers show them."
+    "The names that each control offers, as far as they occur in answers."
     found = {}
     for item in items:
         for answer in counted_answers(item):
@@ -113,7 +113,7 @@ MergeRule = Literal["mean", "majority", "or", "and"]
 
 
 def merge_votes(
-    votes: list[bool],  # One an annotator, at least one
+    votes: list[bool],  # One per annotator, at least one
     rule: MergeRule = "mean",  # How they become one value
 ) -> float | None:  # 0 to 1; `None` where the votes are tied
     "The value of a label from the votes of annotators."
@@ -131,7 +131,7 @@ def label_votes(
     answers: list[Answer],  # From `counted_answers`
     labels: dict,  # Control -> {name: label}, from `control_labels`
     empty: Empty = "unknown",  # What a control means that a submitted answer leaves empty
-) -> dict:  # Label -> votes; a label that nobody was asked about is absent
+) -> dict:  # Label -> votes; a label that no annotator answered is absent
     "The votes of all annotators of an item."
     votes = {}
     for answer in answers:
@@ -145,7 +145,7 @@ def label_votes(
 # %% ../../nbs/10_data.answers.ipynb #825b1748
 def krippendorff_alpha(
     units: Iterable[list[bool]],  # The votes on each item; items with one vote do not count
-) -> float | None:  # At most 1; `None` where all votes are equal, so that there is nothing to tell apart
+) -> float | None:  # At most 1; `None` where all votes are equal, so that alpha is not defined
     "Krippendorff's alpha for two values (Krippendorff, Content Analysis, 2004, chapter 11)."
     units = [votes for votes in units if len(votes) > 1]
     votes = sum(map(len, units))
@@ -224,7 +224,7 @@ def annotated_files(
 
 # %% ../../nbs/10_data.answers.ipynb #03d8b939
 def _outcome(counts):
-    "How many items were answered, and what became of the others."
+    "How many items were answered, skipped or rejected, and left unanswered."
     others = [(counts["unanswered"], "unanswered"), (counts["rejected"], "skipped or rejected")]
     listed = ", ".join(f"{count:,} {words}" for count, words in others if count)
     people = f" by {count_of(counts['annotators'], 'annotator')}" if counts["annotators"] else ""
@@ -259,7 +259,7 @@ def annotation_lines(
 # %% ../../nbs/10_data.answers.ipynb #f659fc5b
 def agreement_rows(
     report: dict,  # Of `load_data` or `load_captions`
-) -> list[list]:  # One a control: file, control, items answered by several, alike, share, lowest alpha
+) -> list[list]:  # One per control: file, control, items answered by several, alike, share, lowest alpha
     "The agreement on each control, for a table."
     rows = []
     for file, counts in annotated_files(report):
@@ -284,7 +284,7 @@ def agreement_table(
 
 # %% ../../nbs/10_data.answers.ipynb #b15c31cc
 LOW_ALPHA = .667  # Below it Krippendorff draws no conclusions
-FEW_ITEMS = 10  # From so many items on that several annotators answered, agreement is judged
+FEW_ITEMS = 10  # Agreement is evaluated from this number of items that several annotators answered
 
 
 def _low_agreement(file, counts):

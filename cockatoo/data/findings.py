@@ -104,7 +104,7 @@ def truncated_finding(
 # %% ../../nbs/10_data.findings.ipynb #60ab5a5b
 def other_findings(
     warnings: Iterable,  # Sentences of a report
-    covered: tuple = (),  # What sentences begin with that other findings cover
+    covered: tuple = (),  # First words of the sentences that other findings cover
     severity: str = "warning",  # Of all of them
 ) -> list[dict]:  # One each
     "Warnings of loading that no other finding covers."

@@ -19,7 +19,7 @@ from .reading import byte_lines, find_path
 def text_lines(
     stream,  # Opened in binary mode
     name: str,  # What errors call it
-) -> Iterator:  # (text, what is wrong with it or `None`), one a line
+) -> Iterator:  # (text, what is wrong with it or `None`), one per line
     "The lines of a UTF-8 stream, without line ends; raises `DataError` for another encoding."
     for number, raw in enumerate(byte_lines(stream), 1):
         if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

@@ -49,7 +49,7 @@ _KINDS = {  # First bytes -> what the file is, and what to do
 
 
 def _check_kind(head, path):
-    "Raise `DataError` if the first bytes of a file show that it is no text."
+    "Raise `DataError` if the first bytes of a file show that it is not text."
     start = head.removeprefix(codecs.BOM_UTF8).lstrip().lower()
     for mark, (kind, expected) in _KINDS.items():
         if not start.startswith(mark.lower()): continue
@@ -190,7 +190,7 @@ def _is_whole(lines):
 # %% ../../nbs/10_data.reading.ipynb #6ddc4ee0
 def read_jsonl(
     path: Path,  # A file of JSON Lines, or of one JSON array
-) -> Iterator[Row]:  # One row an object
+) -> Iterator[Row]:  # One row per object
     "Read JSON Lines row by row, or the objects of an array."
     numbered = ((number, line) for number, line in enumerate(_lines(path), 1) if line.strip())
     first = list(islice(numbered, 2))
@@ -201,7 +201,7 @@ def read_jsonl(
 
 # %% ../../nbs/10_data.reading.ipynb #a3a64adf
 def _header(reader, path, before):
-    "The column names of a CSV file; raises `DataError` for a name that is there twice."
+    "The column names of a CSV file; raises `DataError` for a name that occurs twice."
     header = [name.strip() for name in next(filter(None, reader), [])]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
@@ -251,7 +251,7 @@ def _delimiter(lines, preferred):
 def read_csv(
     path: Path,  # A `.csv` or `.tsv` file with a header
     delimiter: str | None = None,  # Where the header has it; otherwise comma, semicolon, tab or |, whichever it has most
-) -> Iterator[Row]:  # One row a record
+) -> Iterator[Row]:  # One row per record
     "Read separated values row by row."
     mark, before = _delimiter(_lines(path), delimiter)
     limit = csv.field_size_limit(2**31 - 1)  # some texts are longer than the standard 131,072 characters
@@ -300,7 +300,7 @@ def _parquet_fault(path, number, error):
 # %% ../../nbs/10_data.reading.ipynb #b88756d5
 def read_parquet(
     path: Path,  # A `.parquet` file
-) -> Iterator[Row]:  # One row a record
+) -> Iterator[Row]:  # One row per record
     "Read Parquet in batches of a thousand rows."
     import pyarrow as pa
     import pyarrow.parquet as pq

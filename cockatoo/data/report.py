@@ -116,7 +116,7 @@ def tiles(
 def html_table(
     caption: str,  # Sentence above the table
     head: list,  # Titles of the columns, HTML
-    rows: list,  # Of cells, HTML, the first one its heading; a cell may bring its own `<td>`
+    rows: list,  # Of cells, HTML, the first one its heading; a cell may have its own `<td>`
     style: str = "",  # `heat` for coloured cells, `left` for text
 ) -> str:  # HTML
     "A table with a sentence above it."

@@ -69,11 +69,11 @@ def nearest_files(
 
 # %% ../../nbs/10_data.sources.ipynb #5a9c65d7
 def inner_part(
-    part: Part,  # Of a source that was opened in a folder within
+    part: Part,  # Of a source that was opened in an inner folder
     folder: str,  # Name of that folder
     split: str | None = None,  # The split that the folder is named for
 ) -> Part:  # Named `folder/file`, and so are its rows
-    "A part as the outer folder names it; raises `DataError` if the inner one is named for another split."
+    "A part named from the outer folder; raises `DataError` if the inner one is named for another split."
     file = f"{folder}/{part.file}"
     if split and part.split not in (None, split):
         raise data_error(f"is named for {part.split}, and its folder for {split}", file)
@@ -93,7 +93,7 @@ _DATA_SUFFIXES = {
 
 
 def _unread_notes(path):
-    "Sentences about files that look like data and are of no type that is read, each with a count of one."
+    "Sentences about files that look like data and have an unsupported type, each with a count of one."
     notes = Counter()
     for file in folder_files(path, deep=False):
         suffix = file.suffix.lower()
@@ -103,7 +103,7 @@ def _unread_notes(path):
 
 # %% ../../nbs/10_data.sources.ipynb #1b32062e
 def _check_unique(named, path):
-    "Raise `DataError` if two files that are no shards are named for the same split."
+    "Raise `DataError` if two files that are not shards are named for the same split."
     for split in SPLITS:
         found = {(without_shard(file.stem), file.suffix) for own, file in named if own == split}
         if len(found) < 2: continue
@@ -211,7 +211,7 @@ def datasets_source(
 # %% ../../nbs/10_data.sources.ipynb #ef755c21
 def open_saved(
     path: Path,  # A folder
-) -> Source | None:  # `None` if it is none of these
+) -> Source | None:  # `None` if it is another folder
     "A data set written by `save_to_disk` of `datasets`; raises `DataError` if it is damaged."
     if not ((path/"dataset_dict.json").is_file() or (path/"state.json").is_file()): return None
     import datasets
@@ -237,7 +237,7 @@ def _class_rows(files, file_of, content):
 # %% ../../nbs/10_data.sources.ipynb #6db09a32
 def open_classes(
     path: Path,  # A folder with a folder for each class
-) -> Source | None:  # Rows with `labels` and `image` or `text`; `None` if it is no such folder
+) -> Source | None:  # Rows with `labels` and `image` or `text`; `None` if it is another folder
     "Files whose labels are the names of the folders that they lie in."
     pictures = class_files(path, lambda file: format_of_name(file.name) is not None)
     texts = [] if pictures else class_files(path, lambda file: file.suffix.lower() == ".txt")
@@ -343,7 +343,7 @@ def register_source(
     exist_ok: bool = False,  # Replace a source of that name?
     family: str | None = None,  # The family that can read it; `None`: all
 ) -> None:
-    "Give a source a name; raises `DataError` if it is taken."
+    "Register a source under a name; raises `DataError` if the name is taken."
     if name in registered_sources(family) and not exist_ok:
         raise data_error(f"the source {name!r} is registered already; pass exist_ok=True to replace it")
     _ADDED.setdefault(family, {})[name] = target
@@ -370,9 +370,9 @@ def openable(
 def open_path(
     path: Path,  # A folder or a file
     open_format: Callable | None = None,  # (path) -> `Source` or `None`: the formats of a family
-    name: str | None = None,  # What the user calls a file; `None`: its path
+    name: str | None = None,  # Name of a file in messages; `None`: its path
     classes: Callable | None = None,  # (path) -> `Source` or `None`: how the family reads one folder a class
-) -> Source | None:  # `None` where nothing is there
+) -> Source | None:  # `None` if the path does not exist
     "A folder or a file as a source."
     source = open_format(path) if open_format and path.exists() else None
     if source is not None: return source
@@ -396,7 +396,7 @@ def _open_hub_id(place, name, family):
 
 # %% ../../nbs/10_data.sources.ipynb #acdd3004
 def _not_found(place, family):
-    "The error for a place that is nothing."
+    "The error for a place that does not exist."
     slashes = place.replace("\\", "/")
     path = Path(slashes).expanduser()
     files = nearest_files(path)
@@ -413,7 +413,7 @@ def open_place(
     name: str | None = None,  # How rows of a hub data set are named; `None`: by the id
     classes: Callable | None = None,  # (path) -> `Source` or `None`: how the family reads one folder a class
 ) -> Source:  # Nothing is read yet
-    "Find a source by what the user calls it; raises `DataError` that lists what can be opened."
+    "Find a source by the name that the user gave; raises `DataError` that lists what can be opened."
     place, path = str(place), find_path(place)
     if place in registered_sources(family): return open_registered(place, family)
     source = open_path(path, open_format, place, classes)
@@ -453,7 +453,7 @@ def join_places(
     opened: list[tuple[str, Source]],  # Name and source of each place
     name: str,  # Of all of them together
 ) -> Source:
-    "Several sources as one; raises `DataError` if what they decide is not the same."
+    "Several sources as one; raises `DataError` if their settings differ."
     parts, notes, left, labels = [], Counter(), [], {}
     twice = Counter(part.file for _, source in opened for part in source.parts)
     for place, source in opened:

@@ -31,7 +31,7 @@ def position_cuts(
     validation: float = 0.1,  # Share for validation
     test: float = 0.1,  # Share for test, at the end
 ) -> tuple:  # Where validation begins, and where test begins
-    "The places at which something with an order is cut."
+    "The positions at which ordered data are cut."
     rounding = 1e-6  # 1 - .3 - .2 is a little less than a half
     return int((1 - validation - test) * total + rounding), int((1 - test) * total + rounding)
 
@@ -41,7 +41,7 @@ def position_split(
     validation: float = 0.1,  # Share of rows for validation
     test: float = 0.1,  # Share of rows for test
 ) -> np.ndarray:  # int8 (rows,), index in `SPLITS`
-    "The split of each row, from its place."
+    "The split of each row, from its position."
     places = np.arange(rows)
     return np.searchsorted(position_cuts(rows, validation, test), places, side="right").astype(np.int8)
 
@@ -50,7 +50,7 @@ def group_digest(
     value,  # Cell of the group column: a string, a number, or nothing
     seed: int = 42,  # Another seed gives other splits
 ) -> int:  # 64 bits, uniformly distributed; 0 where there is no group
-    "A number that stands for the group of a row, the same on every machine."
+    "A number for the group of a row, the same on every machine."
     if isinstance(value, (float, np.floating)) and float(value).is_integer(): value = int(value)
     missing = value is None or value != value  # only NaN differs from itself
     key = "" if missing else str(value).strip()
@@ -85,7 +85,7 @@ def _strata(targets, mask, order, starts):
 
 # %% ../../nbs/10_data.splits.ipynb #cfe61400
 def _assign_large(targets, mask, order, starts, shares):
-    "Index in `shares` of each large unit, -1 for the others; and how many rows each split still lacks."
+    "Index in `shares` of each large unit, -1 for the others; and how many rows each split still needs."
     sizes = np.diff(starts, append=len(order))
     labels = targets.shape[1]
     assigned = np.full(len(starts), -1, dtype=np.int64)

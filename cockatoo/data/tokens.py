@@ -53,7 +53,7 @@ def length_histogram(
 
 # %% ../../nbs/10_data.tokens.ipynb #07a24437
 def _fast_state(tokenizer):
-    "What a fast tokenizer does to a text, without its truncation and padding state."
+    "The state of a fast tokenizer without truncation and padding."
     state = json.loads(tokenizer.backend_tokenizer.to_str()) | {"truncation": None, "padding": None}
     return json.dumps(state).encode()
 
@@ -68,7 +68,7 @@ def _saved_files(tokenizer):
 def tokenizer_digest(
     tokenizer,  # Of `transformers`
 ) -> str:  # 32 hexadecimal digits
-    "A hash of what a tokenizer does to a text."
+    "A hash of everything that decides how a tokenizer divides a text."
     name = f"{type(tokenizer).__name__} {tokenizer.special_tokens_map}"
     digest = hashlib.blake2b(name.encode(), digest_size=16)
     fast = getattr(tokenizer, "backend_tokenizer", None) is not None

@@ -76,7 +76,7 @@ def make_tokenizer(
 def check_first_stage(
     config,  # A resolved configuration of a decoder
 ) -> None:
-    "Raise `ConfigError` for a stage without the one before."
+    "Raise `ConfigError` if the first stage needs an earlier one and there is no checkpoint."
     first = config.curriculum.chosen[0]
     if config.model.checkpoint or first == "language": return
     raise ConfigError(

@@ -90,7 +90,7 @@ class RMSNorm(nn.Module):
 
 
 def make_norm(
-    config: DecoderConfig,  # Says which
+    config: DecoderConfig,  # Its `norm` names the class
 ) -> nn.Module:  # `(..., D) -> (..., D)`
     "The norm of a configuration."
     if config.norm == "layernorm": return nn.LayerNorm(config.hidden_size, config.norm_eps)
@@ -112,7 +112,7 @@ def rotate(
     x: Tensor,  # `(B, heads, T, W)`
     angles: tuple,  # From `rotary_angles`
 ) -> Tensor:  # The same shape
-    "Turn each pair of numbers by its angle."
+    "Rotate each pair of numbers by its angle."
     cos, sin = (part.to(x.dtype) for part in angles)
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
@@ -168,7 +168,7 @@ class ResidualLinear(nn.Linear):
 
 # %% ../../nbs/24_decoder.model.ipynb #ecc78c8e
 class Attention(nn.Module):
-    "Self-attention: every position reads from those before it."
+    "Causal self-attention: every position attends to itself and to earlier ones."
 
     def __init__(
         self,
@@ -251,7 +251,7 @@ class StaticCache:
         self.memory, self.length = like.new_zeros(shape), 0
 
     def update(self, k, v, layer):
-        "Write new keys and values of a block; gives all that there are."
+        "Write new keys and values of a block; returns all of them so far."
         keys, values, end = self.memory[layer, 0], self.memory[layer, 1], self.length + k.shape[2]
         keys[:, :, self.length:end] = k
         values[:, :, self.length:end] = v
@@ -262,7 +262,7 @@ class StaticCache:
 
 # %% ../../nbs/24_decoder.model.ipynb #2d03f007
 class DecoderPreTrainedModel(PreTrainedModel):
-    "What both classes share: initialisation and what the library has to know."
+    "Base of both classes: initialisation, and what `transformers` needs to know."
 
     config_class = DecoderConfig
     base_model_prefix = "model"
@@ -281,7 +281,7 @@ class DecoderPreTrainedModel(PreTrainedModel):
         if getattr(module, "bias", None) is not None: nn.init.zeros_(module.bias)
 
     def _linear_std(self, module):
-        "GPT-2's .02, less for what is added at every block; with `zero_init`, one over the root of the width."
+        "GPT-2's .02, and less for residual layers; with `zero_init`, one over the square root of the width."
         config = self.config
         if config.zero_init: return 0.0 if module.out_features == config.vocab_size else module.in_features**-.5
         depth = 2 * config.num_hidden_layers if isinstance(module, ResidualLinear) else 1
@@ -339,10 +339,10 @@ class Decoder(DecoderPreTrainedModel):
 
 # %% ../../nbs/24_decoder.model.ipynb #52a36a79
 class OutputLayer(nn.Linear):
-    "Hidden states to scores of all tokens, or to the loss of the next ones."
+    "Computes scores of all tokens, or the loss of the next ones, from hidden states."
 
     def forward(self, hidden, targets=None, reduction="sum"):
-        "Scores `(B, T, V)`; with `targets` `(B, T)` their loss, from the weights inside this call, where FSDP has them whole."
+        "Scores `(B, T, V)`; with `targets` `(B, T)` their loss, computed inside this call, where FSDP has gathered the weights."
         if targets is None: return super().forward(hidden)
         loss = summed_loss if reduction == "sum" else token_losses
         return loss(hidden, self.weight, targets)
@@ -372,7 +372,7 @@ class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):
         self, input_ids=None, attention_mask=None, position_ids=None, past_key_values=None, inputs_embeds=None, labels=None,
         targets=None, documents=None, reduction="sum", use_cache=None, logits_to_keep=0, num_items_in_batch=None, **kwargs,
     ):
-        "Scores `(B, T, V)`; or with `targets` `(B, T)` their loss: its sum, or one a token (`reduction=\"none\"`)."
+        "Scores `(B, T, V)`; or with `targets` `(B, T)` their loss: its sum, or one per token (`reduction=\"none\"`)."
         use_cache = use_cache if use_cache is not None else targets is None and labels is None and not self.training
         out = self.model(input_ids, attention_mask, position_ids, past_key_values, inputs_embeds, use_cache, documents)
         hidden = out.last_hidden_state
@@ -382,7 +382,7 @@ class DecoderForCausalLM(DecoderPreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(loss=loss, logits=self.lm_head(hidden[:, kept]), past_key_values=out.past_key_values)
 
     def _stock_loss(self, hidden, labels, items):
-        "The mean over the labels, or over the items of a whole step, as the library's trainers expect it."
+        "The mean over the labels, or over the items of a whole step, as the trainers of `transformers` expect it."
         targets = F.pad(labels[:, 1:], (0, 1), value=IGNORED)
         return self.lm_head(hidden, targets) / (items or (targets != IGNORED).sum())
 
@@ -393,7 +393,7 @@ AutoModelForCausalLM.register(DecoderConfig, DecoderForCausalLM, exist_ok=True)
 # %% ../../nbs/24_decoder.model.ipynb #a1f2b71d
 def count_parameters(
     config: DecoderConfig,  # Any shape
-) -> int:  # Shared ones once
+) -> int:  # Shared parameters count once
     "The exact number of parameters of a model, without building it."
     with torch.device("meta"): model = DecoderForCausalLM(config)
     return sum(p.numel() for p in {id(p): p for p in model.parameters()}.values())

@@ -12,7 +12,7 @@ from ..core.settings import Settings, setting
 
 # %% ../../nbs/02_embedder.settings.ipynb #2f1b3bd1
 class EmbeddingSettings(Settings):
-    "How texts become vectors, and what vectors are trained for."
+    "How texts become vectors, and how the vectors are trained."
 
     query_prefix: str | None = setting(None, "Prefix of a text that searches; empty keeps that of the checkpoint")
     document_prefix: str | None = setting(None, "Prefix of a text that is searched; empty keeps that of the checkpoint")

@@ -90,5 +90,5 @@ class PairOpener(SourceOpener):
 def open_pairs(
     settings,  # The `data` section of a configuration
 ) -> Source:  # Nothing is read yet
-    "Find pairs of texts by what the user calls them."
+    "Find pairs of texts by the name or path that the user gave."
     return replace(open_source(settings.source, PairOpener(settings)), name=str(settings.source))

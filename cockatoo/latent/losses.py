@@ -40,5 +40,5 @@ def target_loss(
     target_ids: Tensor,  # (batch, tokens)
     target_mask: Tensor,  # Bool (batch, tokens): no padding
 ) -> Tensor:  # A scalar: the sum over the tokens, in nats
-    "Cross-entropy of each token of the targets, the end included, in float32."
+    "Cross-entropy of the tokens of the targets, including the end token, in float32."
     return F.cross_entropy(logits[target_mask].float(), target_ids[target_mask], reduction="sum")

@@ -29,7 +29,7 @@ def baselines_table(
 def stages_table(
     metrics: dict,  # Split -> metrics, as in `metrics.json`
 ) -> str:  # HTML; empty where there are none
-    "What each stage began with and ended with."
+    "The metrics before and after each stage."
     rows = []
     for stage, found in (metrics.get("validation", {}).get("stages") or {}).items():
         for name in ("loss", "token_accuracy", "rouge_l"):
@@ -41,7 +41,7 @@ def texts_table(
     folder,  # Of a run
     shown: int = 6,  # The first ones
 ) -> str:  # HTML; empty where nothing was kept
-    "What was wanted and what was written."
+    "Reference texts and the texts that the model wrote."
     file = folder/"texts"/"validation.jsonl"
     if not file.is_file(): return ""
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()[:shown]]

@@ -12,7 +12,7 @@ from ..core.tables import records_table
 # %% ../../nbs/30_metrics.core.ipynb #5f60b753
 def lower_is_better(
     metric: str,  # A name in a report
-) -> bool:  # `True` for a loss and for what its family lists, such as the calibration error
+) -> bool:  # `True` for a loss and for the metrics that a family lists, such as the calibration error
     "Whether a smaller value of the metric is better."
     return metric.endswith("loss") or any(metric in family.lower_is_better for family in families())
 

@@ -39,11 +39,11 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def reduce_loss(
-    losses: Tensor,  # One loss an entry
+    losses: Tensor,  # One loss per entry
     annotated: Tensor | None,  # Bool, the same shape; `None`: all entries count
     reduction: str = "mean",  # One of `REDUCTIONS`
-    num_items: int | Tensor | None = None,  # Divide by this number instead of that of this batch
-) -> Tensor:  # A scalar, or one loss an entry for `none`
+    num_items: int | Tensor | None = None,  # Divide by this number instead of the number of entries in the batch
+) -> Tensor:  # A scalar, or one loss per entry for `none`
     "Sum or mean over the entries that count; raises `ValueError` for an unknown reduction."
     if reduction not in REDUCTIONS: raise ValueError(unknown("reduction", reduction, REDUCTIONS))
     if num_items is not None and reduction != "mean":
@@ -82,7 +82,7 @@ LABEL_WEIGHTS = ("pos_weight", "class_weights")  # Settings whose value is a met
 
 
 def _label_weights(spec, settings, weights):
-    "The numbers for settings that name a method; raises `ConfigError` where the loss takes none."
+    "The weights for settings that name a method; raises `ConfigError` where the loss takes none."
     found = {}
     for key in LABEL_WEIGHTS:
         method = settings.get(key, "none")
@@ -97,9 +97,9 @@ def _label_weights(spec, settings, weights):
 # %% ../../nbs/30_losses.ipynb #f89e05cc
 def build_loss(
     settings,  # The `loss` section of a configuration, or a dict such as `{"name": "asl"}`
-    weights: dict | None = None,  # `pos_weight`, `class_weights` -> one number a label
+    weights: dict | None = None,  # `pos_weight`, `class_weights` -> one number per label
 ) -> BuiltLoss:  # Ready to be called
-    "The loss that `settings` name; raises `ConfigError` for what it does not know or cannot use."
+    "The loss that `settings` name; raises `ConfigError` for an unknown loss or setting, and for weights it cannot use."
     settings = dict(settings)
     registered = losses()
     section = sections()["loss"].model_fields

@@ -29,7 +29,7 @@ def check_pairs(
     predictions: list,  # Captions
     references: list,  # For each caption a reference or a list of them
 ) -> tuple:  # `(predictions, references)`: a list of strings, and a list of lists of strings
-    "Bring predictions and references into one form; raises `ValueError` for what has another one."
+    "Bring predictions and references into one form; raises `ValueError` if they are not strings, or differ in number."
     predictions = list(predictions)
     references = [[row] if isinstance(row, str) else list(row) for row in references]
     if len(predictions) != len(references):
@@ -139,7 +139,7 @@ def bleu(
 
 # %% ../../nbs/30_metrics.text.ipynb #f7d78201
 def _ngram_weights(given, images, ngrams):
-    "Squared weight of each n-gram, `(ngrams,)`: rare in the references of the images, so large."
+    "Squared weight of each n-gram, `(ngrams,)`: large for n-grams that are rare in the references."
     document_frequency = np.bincount(sum(given).tocsr().indices, minlength=ngrams)
     return (math.log(images) - np.log(np.maximum(document_frequency, 1))) ** 2
 

@@ -103,7 +103,7 @@ def _replace_by_merged(model, name, layer):
 def merged(
     model: nn.Module,  # With or without adapters
 ):
-    "Inside, the updates are merged into the matrices; afterwards `model` is restored to the bit."
+    "Inside, the updates are merged into the matrices; afterwards `model` is restored exactly."
     layers = lora_layers(model)
     originals = {}
     try:
@@ -170,12 +170,12 @@ def _adapter_config(language_model, base):
 
 # %% ../../nbs/20_models.adapters.ipynb #e8198eaf
 def save_adapters(
-    model: nn.Module,  # It holds the language model; what else of it is trained is written as well
+    model: nn.Module,  # Holds the language model; its other trained weights are written as well
     language_model: nn.Module,  # The part with the adapters
     folder: str | Path,  # Created if it does not exist
     base: str | None = None,  # Hub id or folder of the language model, for the description
 ) -> Path:  # The folder: `adapter_config.json`, `adapter_model.safetensors`, `trained.safetensors`
-    "Write what was trained, nothing else; `ConfigError` for a language model trained as a whole."
+    "Write the trained weights only; `ConfigError` for a language model trained as a whole."
     from safetensors.torch import save_file
 
     _check_adapters_only(language_model)
@@ -219,7 +219,7 @@ def load_adapters(
     language_model: nn.Module,  # The part with the adapters
     folder: str | Path,  # From `save_adapters`
 ) -> nn.Module:  # `model`
-    "Load what was trained; if it does not fit, a `CheckpointError` is raised and nothing changes."
+    "Load the trained weights; if they do not fit, a `CheckpointError` is raised and nothing changes."
     folder = Path(folder)
     adapters = _adapter_weights(language_model)
     others = {name: p for name, p in model.named_parameters() if "lora_" not in name}

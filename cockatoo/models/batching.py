@@ -93,9 +93,9 @@ def is_sharded(
 def ahead(
     function: Callable,  # Of one item
     items: Iterable,  # Any number of them
-    threads: int = 1,  # Which compute at the same time, and items that are computed before they are asked for
+    threads: int = 1,  # Number of threads, and of items that are computed in advance
 ) -> Iterator:  # Results, in the order of the items
-    "Apply a function to items, some items ahead of the one that is asked for."
+    "Apply a function to items in threads, a few items in advance of the iteration."
     waiting = deque()
     with ThreadPoolExecutor(threads) as pool:
         for item in items:

@@ -15,7 +15,7 @@ NEAR_LIMIT = 500_000  # Rows up to which near duplicates are searched for withou
 
 
 def token_counts(
-    config,  # Its size: a tiny model has no tokenizer yet
+    config,  # Its `size` counts: a tiny model has no tokenizer yet
     checkpoint: str,  # Whose tokenizer
     count: Callable,  # Tokenizer -> counts
 ) -> dict:  # As `length_histogram` returns it; or {"not_counted": reason}

@@ -350,7 +350,7 @@ def read_identity(
 def image_bits(
     model,  # From `from_pretrained` with a folder
 ) -> int:  # 16 where its folder records nothing
-    "`data.image_bits` of the run that made a model: its images have to be read as in the training."
+    "`data.image_bits` of the run that made a model: prediction must read images as training did."
     folder = getattr(getattr(model, "config", None), "_name_or_path", "")
     return (read_identity(folder) or {}).get("image_bits", 16) if folder else 16
 

@@ -117,7 +117,7 @@ def _bytes(tensor):
 
 # %% ../../nbs/20_models.frozen.ipynb #2e527c27
 def weights_digest(
-    settings,  # What else determines the result, for `json.dumps`
+    settings,  # Other settings that determine the result, for `json.dumps`
     weights: Iterable,  # Pairs (name, tensor)
 ) -> str:  # 32 hexadecimal digits
     "A name for weights and for the settings that they are used with."

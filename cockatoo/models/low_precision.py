@@ -21,7 +21,7 @@ FORMATS = ("fp32", "bf16", "8bit", "4bit")
 def check_format(
     format: str,  # One of `FORMATS`
     device: str,  # Where the model will be, such as `cpu` or `cuda:1`
-    setting: str,  # The setting that says so, for the message
+    setting: str,  # Name of the setting, for the message
 ) -> None:
     "Raise `ConfigError` if weights cannot be kept in the format on this machine."
     if format in ("fp32", "bf16"): return
@@ -61,9 +61,9 @@ def _frozen_matrices(module):
 
 # %% ../../nbs/20_models.low_precision.ipynb #c143508a
 def check_matrices(
-    module: nn.Module,  # Perhaps on the meta device
+    module: nn.Module,  # May be on the meta device
     format: str,  # One of `FORMATS`
-    setting: str,  # The setting that says so, for the message
+    setting: str,  # Name of the setting, for the message
 ) -> None:
     "Raise `ConfigError` if there is no matrix to quantize."
     if format in ("fp32", "bf16") or _frozen_matrices(module): return
@@ -76,7 +76,7 @@ def lower_precision(
     format: str,  # One of `FORMATS`
     quantized: nn.Module | None = None,  # The part whose matrices are kept in 8 bits or 4 bits
     device: str = "cpu",  # Where quantized matrices go
-    setting: str = "frozen_precision",  # The setting that says so, for messages
+    setting: str = "frozen_precision",  # Name of the setting, for messages
 ) -> None:
     "Keep the weights that are not trained in fewer bytes; `ConfigError` if there is nothing to quantize."
     if format == "fp32": return

@@ -109,7 +109,7 @@ class _Layer:
         self.norm2 = _Norm(layer.output.LayerNorm, dtype)
 
     def __call__(self, x, groups, chosen=None):
-        "The states of all tokens, or of the `chosen` ones, one a row."
+        "The states of all tokens, or of the `chosen` ones, one per row."
         mixed = self._attend(self.qkv(x), groups, chosen is not None)
         if chosen is not None: x = x[chosen]
         x = self.norm1(self.project(mixed).add_(x))
@@ -132,7 +132,7 @@ class PackedBert:
         self,
         encoder: nn.Module,  # A `BertModel`, see `can_pack`
         dtype: torch.dtype = torch.float32,  # Of weights and activations
-        first_only: bool = False,  # Is nothing but the state of the first token wanted?
+        first_only: bool = False,  # Return the state of the first token only?
     ):
         self.dtype, self.device, self.first_only = dtype, encoder.device, first_only
         self.heads = encoder.config.num_attention_heads

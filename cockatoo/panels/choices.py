@@ -36,7 +36,7 @@ def sources_of(
 def default_source(
     row: ModelSpec,  # A model type
 ) -> str:
-    "The data that a type begins with: generated ones, where it has such; empty otherwise."
+    "The default source of a type: generated data if there are any, otherwise empty."
     return next(iter(sources_of(row)), "")
 
 
@@ -166,7 +166,7 @@ def set_source(
     self: Choices,
     source: str,  # A registered name, a file, a folder of splits, a hub id
 ) -> None:
-    "Choose the data; the columns of the source before go with it."
+    "Choose the data; the names of columns of the earlier source are dropped."
     if source != self.source: _take_columns(self)
     self.source = source
     self.check()
@@ -206,7 +206,7 @@ def output_dir(self: Choices) -> Path:
 def value_text(
     value,  # Of a setting
 ) -> str:
-    "A value as it stands in a text box."
+    "A value as text for a text box."
     if isinstance(value, bool): return "yes" if value else "no"
     if value is None: return ""
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
@@ -328,7 +328,7 @@ class Panel:
         self.lock = threading.RLock()
 
     def add(self, part):
-        "Take in a part: an object with `show()`, which fills its widgets from the choices."
+        "Add a part: an object with `show()`, which fills its widgets from the choices."
         self.parts.append(part)
         return part
 

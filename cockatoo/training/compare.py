@@ -24,10 +24,10 @@ from .run import Run, finished_run
 class Table(NamedTuple):
     "A table of a comparison."
 
-    title: str  # Stands above it
+    title: str  # Shown above it
     head: tuple  # Titles of the columns
     rows: list  # Of cells, all of them text
-    more: str = ""  # Announces the rows left out, such as `and {} more labels`; empty: nothing does
+    more: str = ""  # Text for the rows left out, such as `and {} more labels`; empty: no such row
 
 # %% ../../nbs/40_training.compare.ipynb #ca082871
 def _truncated(table, most):
@@ -40,16 +40,16 @@ def _truncated(table, most):
 # %% ../../nbs/40_training.compare.ipynb #8c1de1a2
 @dataclass(frozen=True)
 class Compared:
-    "What a family's `compare` slot gives: `(run_a, run_b, split, resamples) -> Compared`."
+    "The result of a family's `compare` slot: `(run_a, run_b, split, resamples) -> Compared`."
 
     differences: dict  # Metric -> `{"interval": [low, high], "exceeds_noise": bool}`; B minus A
-    note: str  # What the intervals are about, or why there are none
+    note: str  # What the intervals cover, or why there are none
     notes: list = field(default_factory=list)  # Further notes, such as on the order of labels
     selected: str = "the best weights were chosen"  # What was selected on the validation split
     same_loss: bool = True  # Can the values of the loss be compared?
     details: dict = field(default_factory=dict)  # Further entries of `Comparison.to_dict()`
     tables: list = field(default_factory=list)  # `Table` of each detail
-    gallery: Callable | None = None  # Function (most) that gives an HTML page of images
+    gallery: Callable | None = None  # Function (most) that returns an HTML page of images
 
 # %% ../../nbs/40_training.compare.ipynb #5b7a315d
 def same_rows(
@@ -67,7 +67,7 @@ def note_on_intervals(
     what: str,  # What a row is, such as `rows` or `images`
     resamples: int,  # Draws
 ) -> str:  # For `Compared.note`
-    "What the intervals of a paired bootstrap are about."
+    "The note on what the intervals of a paired bootstrap cover."
     return (f"the intervals are about the {count:,} {what} ({resamples:,} paired bootstrap draws); "
             "that another seed gives another model is not in them")
 
@@ -75,7 +75,7 @@ def note_on_intervals(
 def note_on_rows(
     split: str,  # The split that both were evaluated on
 ) -> str:  # For `Compared.note`
-    "Why there are no intervals when the rows are not the same."
+    "The note on why there are no intervals for different rows."
     return (f"the runs were not evaluated on the same {split} rows: "
             "their figures differ for that reason as well")
 
@@ -112,7 +112,7 @@ def _setting_rows(config_a, config_b):
 
 # %% ../../nbs/40_training.compare.ipynb #1fa1fb2e
 def _data_rows(data_a, data_b):
-    "What was trained and evaluated on: the source, and the rows of each split."
+    "The data of two runs: the source, and the rows of each split."
     sources = [data.get("source") for data in (data_a, data_b)]
     rows = [{"what": "source", "a": sources[0], "b": sources[1], "same": sources[0] == sources[1]}]
     for split in dict.fromkeys([*data_a.get("splits", {}), *data_b.get("splits", {})]):
@@ -153,7 +153,7 @@ def _cost(run):
 
 # %% ../../nbs/40_training.compare.ipynb #418080cb
 def _cost_rows(run_a, run_b):
-    "The cost of two runs, without what neither log has."
+    "The cost of two runs, without entries that neither log has."
     a, b = _cost(run_a), _cost(run_b)
     known = [name for name in {**a, **b} if a.get(name) is not None or b.get(name) is not None]
     return [{"what": name, "a": a.get(name), "b": b.get(name)} for name in known]
@@ -161,7 +161,7 @@ def _cost_rows(run_a, run_b):
 # %% ../../nbs/40_training.compare.ipynb #93dfcd36
 def number_text(
     value,  # A number, a text, or None
-    signed: bool = False,  # With a sign, as a difference has?
+    signed: bool = False,  # With a sign, for differences?
 ) -> str:  # The cell of a table
     "A number in four digits; a dash for a value that is missing."
     if value is None: return "–"
@@ -240,11 +240,11 @@ class Comparison:
     settings: list | None  # `setting a b` of each setting that differs; `None`: one of them is no run
     data: list  # `what a b same`
     cost: list  # `what a b`
-    notes: list  # What a reader must know besides
-    compared: Compared  # What the family adds
+    notes: list  # Further notes for the reader
+    compared: Compared  # The part of the family
 
     def to_dict(self):
-        "Everything that JSON can hold, with the details of the family."
+        "All parts in a form that can be written as JSON, with the details of the family."
         names = "a", "b", "split", "metrics", "settings", "data", "cost"
         shared = {name: getattr(self, name) for name in names}
         return shared | self.compared.details | {"notes": self.notes}
@@ -312,8 +312,8 @@ def compare(
     resamples: int = 1000,  # Bootstrap draws behind the intervals
     data=None,  # Other rows to evaluate both on; `None`: those of the runs
     reading: dict | None = None,  # How other rows are read: `{"data.text_column": "body"}`
-) -> Comparison:  # Shows itself; `to_dict()` for JSON
-    "Two models side by side; raises `CockatooError` when they cannot be compared."
+) -> Comparison:  # Displays itself; `to_dict()` for JSON
+    "Compare two models; raises `CockatooError` if they cannot be compared."
     opened = open_model(run_a), open_model(run_b)
     are_runs = not any(isinstance(each, ModelFolder) for each in opened)
     pair = [finished_run(each) for each in opened]
