@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BERT', 'DEBERTA', 'MODERNBERT', 'CLIP', 'GEMMA', 'ALL_ATTENTIONS', 'TINY', 'TINY_TRAINING', 'MODERNBERT_LARGE',
-           'TINY_REASONS', 'encoder_sizes', 'position_limits']
+           'TINY_REASONS', 'encoder_sizes', 'position_limits', 'eager_for_short_texts']
 
 # %% ../../nbs/00_core.architectures.ipynb #6d5aea9e
 from .registry import Architecture
@@ -55,3 +55,12 @@ def position_limits(
     "The length limits of a model with a position-embedding table."
     why = f"{model} has {positions} positions"
     return {"model.max_length": (positions, why), "model.inference_max_length": (positions, why)}
+
+# %% ../../nbs/00_core.architectures.ipynb #9e8269d1
+def eager_for_short_texts(
+    settings: dict,  # Every setting so far, `{"model.max_length": 96, ...}`
+    hardware=None,  # The machine, `core.hardware.Hardware`; `None`: it decides nothing
+) -> dict:  # `{setting: (value, reason)}`, for the rules of a type
+    "Eager attention for training on a processor with texts of at most 256 tokens."
+    if not hardware or hardware.device != "cpu" or settings["model.max_length"] > 256: return {}
+    return {"model.attention": ("eager", "on a processor, its gradient is faster for short texts")}

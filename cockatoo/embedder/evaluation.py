@@ -121,14 +121,14 @@ class EmbedderEvaluator:
                 self.model.recipe.prefixes, cache_root(self.config.data.cache_dir))
         return self._tokens[split]
 
-    def encode(self, table):
+    def encode(self, table, precision="fp32"):
         "The vectors of a `TokenTable`, each process its share."
         import datasets
 
         numbers = datasets.Dataset.from_dict({"number": np.arange(len(table))})
         compute = lambda part: encode_rows(
             self.model, [table[i] for i in part["number"][:]], self.tokenizer.pad_token_id, self.config.embedding.chunk_tokens,
-            self.config.embedding.encode_batch_size)
+            self.config.embedding.encode_batch_size, precision)
         return gather_rows(numbers, compute)
 
     def vectors(self, split) -> SplitVectors:

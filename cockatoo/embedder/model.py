@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RECIPE_FILE', 'POOLINGS', 'Recipe', 'read_recipe', 'row_chunks', 'pool', 'TextEncoder', 'normalized',
-           'rotate_to_principal_axes', 'load_dense', 'recipe_of', 'check_widths', 'prepare_tokenizer', 'build',
-           'clean_tokenizer', 'save', 'reload']
+           'rotate_to_axes', 'load_dense', 'recipe_of', 'check_widths', 'prepare_tokenizer', 'build', 'clean_tokenizer',
+           'save', 'reload']
 
 # %% ../../nbs/22_embedder.model.ipynb #74ddb7d5
 import json
@@ -224,13 +224,12 @@ def normalized(
 
 # %% ../../nbs/22_embedder.model.ipynb #7958fe59
 @torch.no_grad()
-def rotate_to_principal_axes(
+def rotate_to_axes(
     model,  # `TextEncoder` with a linear layer without bias
-    vectors,  # float (texts, width), what the model gives now
+    moments,  # float (width, width), symmetric: `v.T @ v` of vectors `v` (texts, width) for their principal axes
 ) -> None:
-    "Turn what the linear layer gives so that the dimensions come in the order of their mean square over these vectors."
-    vectors = torch.as_tensor(vectors, dtype=torch.float64)
-    axes = torch.linalg.eigh(vectors.T @ vectors).eigenvectors.flip(1)
+    "Rotate what the linear layer gives onto the eigenvectors of a matrix, largest eigenvalue first."
+    axes = torch.linalg.eigh(torch.as_tensor(moments, dtype=torch.float64)).eigenvectors.flip(1)
     axes *= torch.where(axes.gather(0, axes.abs().argmax(0)[None]) < 0, -1., 1.)
     weight = model.dense.weight
     weight.copy_(axes.T.to(weight) @ weight)

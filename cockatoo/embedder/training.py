@@ -25,7 +25,7 @@ from .losses import SCORE_LOSSES, info_nce, over_widths
 from .metrics import embedding_report, rank_documents
 from .mining import mine_negatives
 from .similar import SimilarRowSampler, nearest_rows
-from .model import build, rotate_to_principal_axes, row_chunks, save
+from .model import build, rotate_to_axes, row_chunks, save
 from .plots import plot_map
 from .texts import PairTokens
 from .vectors import calibrate, cut_vectors
@@ -239,14 +239,26 @@ class EmbedderTraining:
 
     def nearest_rows(self):
         "The most similar rows of each, to the model that training starts from."
-        vectors = self.evaluator.encode(self.tokens.queries.tokens)[self.tokens.query]
+        vectors = self.evaluator.encode(self.tokens.queries.tokens, self.config.training.precision)[self.tokens.query]
         return nearest_rows(vectors, 4 * self.config.embedding.similar_rows)
 
     def find_axes(self):
         "Turn the vectors onto the principal axes of 512 texts of each side."
         sides = [side.tokens for side in (self.tokens.queries, self.tokens.documents)]
         some = [[side[int(i)] for i in np.linspace(0, len(side) - 1, min(512, len(side)))] for side in sides]
-        rotate_to_principal_axes(self.model, cut_vectors(np.concatenate([self.evaluator.encode(side) for side in some])))
+        vectors = cut_vectors(np.concatenate([self.evaluator.encode(side, self.config.training.precision) for side in some]))
+        rotate_to_axes(self.model, vectors.T @ vectors)
+
+    def find_shared_axes(self):
+        "Turn the trained vectors onto the axes that up to 2,048 queries share with their documents; few pairs leave them as they are."
+        tokens, rows = self.tokens, np.flatnonzero(~self.tokens.scored)
+        count = min(2048, len(rows) // 4)
+        if count < self.model.width: return
+        rows = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
+        sides = (tokens.queries.tokens, tokens.query[rows]), (tokens.documents.tokens, tokens.document[rows])
+        queries, documents = (
+            cut_vectors(self.evaluator.encode([table[int(i)] for i in places], self.config.training.precision)) for table, places in sides)
+        rotate_to_axes(self.model, queries.T @ documents + documents.T @ queries)
 
     def stages(self):
         "An embedder has one stage. What all processes encode together is encoded here."
@@ -274,6 +286,7 @@ class EmbedderTraining:
         "Metrics before and after, ranks, figures and the model folder."
         metrics, vectors = {}, {}
         widths = self.model.recipe.widths
+        if self.new_axes and widths: self.find_shared_axes()
         for split in self._held_out():
             vectors[split] = self.evaluator.vectors(split)
             report = report_vectors(vectors[split], widths)

@@ -7,7 +7,7 @@ __all__ = ['ERRATA', 'SECTIONS', 'TINY_PROMPTS', 'MODERNBERT_EMBED', 'MINILM_EMB
 
 # %% ../../nbs/02_embedder.types.ipynb #179bcbc0
 from ..core.architectures import (
-    ALL_ATTENTIONS, BERT, MODERNBERT, MODERNBERT_LARGE, TINY_REASONS, encoder_sizes, position_limits)
+    ALL_ATTENTIONS, BERT, MODERNBERT, MODERNBERT_LARGE, TINY_REASONS, eager_for_short_texts, encoder_sizes, position_limits)
 from ..core.names import parse_names
 from ..core.registry import Family, ModelSpec, errata_table, preset_with_reasons
 from .settings import EmbeddingSettings, EncoderSettings
@@ -84,9 +84,7 @@ def minilm_rules(
     if settings.get("embedding.training") == "lora":
         why = "adapters leave all other weights as they are"
         rules |= {"model.freeze_embeddings": (False, why), "model.frozen_layers": (0, why)}
-    if hardware and hardware.device == "cpu" and settings["model.max_length"] <= 256:
-        rules["model.attention"] = "eager", "on a processor, its gradient is faster for short texts"
-    return rules
+    return rules | eager_for_short_texts(settings, hardware)
 
 # %% ../../nbs/02_embedder.types.ipynb #5e77bb05
 MINILM_EMBED = ModelSpec(
@@ -102,12 +100,12 @@ MINILM_EMBED = ModelSpec(
         ("the whole width, and a third of it", {"embedding.matryoshka_widths": [384, 128]}),
         ("the dimensions of its checkpoint are in no particular order", {"embedding.principal_axes": True}),
         ("words and their first combinations are known from pretraining; the time goes into what is above", {
-            "model.freeze_embeddings": True, "model.frozen_layers": 2}),
+            "model.freeze_embeddings": True, "model.frozen_layers": 3}),
         ("many negatives a step, and still many steps an epoch", {"training.batch_size": 64}),
-        ("activations that stay in a processor's cache, and less padding", {"embedding.chunk_tokens": 2048}),
+        ("less padding than the whole batch, and few chunks", {"embedding.chunk_tokens": 4096}),
         ("negatives that resemble the query teach more, in the same time", {"embedding.similar_rows": 8}),
         ("dropout slows a short training down", {"model.dropout": 0.0}),
-        ("a 6-layer model tolerates and needs a larger learning rate than a large one", {"training.learning_rate": 1e-4}),
+        ("a 6-layer model tolerates and needs a larger learning rate than a large one", {"training.learning_rate": 1.5e-4}),
         ("one to three epochs", {"training.num_epochs": 1, "training.average_from_epoch": 0.5}),
         ("fused AdamW is fastest for 23 M parameters", {"training.optimizer": "adamw"}),
         ("how often the right document comes first", {"training.metric_for_best_model": "recall_at_1"}),
