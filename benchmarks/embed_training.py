@@ -70,7 +70,7 @@ def ours(config, data, folder):
     if training.new_axes: training.find_axes()  # stages() has done both; they count, what is measured before and after does not
     if training.near is not None: training.nearest_rows()
     run_stage(stage, run, config, progress=False)
-    if training.new_axes: training.find_shared_axes()
+    training.renew_axes()
     took = time.perf_counter() - start, time.process_time() - busy
     save(training.model, training.tokenizer, folder/"ours")
     return took, folder/"ours"

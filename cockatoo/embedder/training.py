@@ -242,23 +242,17 @@ class EmbedderTraining:
         vectors = self.evaluator.encode(self.tokens.queries.tokens, self.config.training.precision)[self.tokens.query]
         return nearest_rows(vectors, 4 * self.config.embedding.similar_rows)
 
-    def find_axes(self):
-        "Turn the vectors onto the principal axes of 512 texts of each side."
+    def find_axes(self, most=512):
+        "Rotate the vectors onto the principal axes of up to `most` texts of each side."
         sides = [side.tokens for side in (self.tokens.queries, self.tokens.documents)]
-        some = [[side[int(i)] for i in np.linspace(0, len(side) - 1, min(512, len(side)))] for side in sides]
+        some = [[side[int(i)] for i in np.linspace(0, len(side) - 1, min(most, len(side)))] for side in sides]
         vectors = cut_vectors(np.concatenate([self.evaluator.encode(side, self.config.training.precision) for side in some]))
         rotate_to_axes(self.model, vectors.T @ vectors)
 
-    def find_shared_axes(self):
-        "Turn the trained vectors onto the axes that up to 2,048 queries share with their documents; few pairs leave them as they are."
-        tokens, rows = self.tokens, np.flatnonzero(~self.tokens.scored)
-        count = min(2048, len(rows) // 4)
-        if count < self.model.width: return
-        rows = rows[np.linspace(0, len(rows) - 1, count).astype(int)]
-        sides = (tokens.queries.tokens, tokens.query[rows]), (tokens.documents.tokens, tokens.document[rows])
-        queries, documents = (
-            cut_vectors(self.evaluator.encode([table[int(i)] for i in places], self.config.training.precision)) for table, places in sides)
-        rotate_to_axes(self.model, queries.T @ documents + documents.T @ queries)
+    def renew_axes(self):
+        "Rotate the trained vectors onto their own principal axes; with few rows they stay as they are trained."
+        texts = min(4096, len(self.tokens) // 4)
+        if self.new_axes and self.model.recipe.widths and texts >= self.model.width: self.find_axes(texts)
 
     def stages(self):
         "An embedder has one stage. What all processes encode together is encoded here."
@@ -286,7 +280,7 @@ class EmbedderTraining:
         "Metrics before and after, ranks, figures and the model folder."
         metrics, vectors = {}, {}
         widths = self.model.recipe.widths
-        if self.new_axes and widths: self.find_shared_axes()
+        self.renew_axes()
         for split in self._held_out():
             vectors[split] = self.evaluator.vectors(split)
             report = report_vectors(vectors[split], widths)
