@@ -101,6 +101,7 @@ def main():
         print(f"{options.data}: no such data; name it with --data", file=sys.stderr)
         return 2
     import torch
+    from goemotions import machine
 
     from cockatoo.embedder.data import load_pairs
 
@@ -122,7 +123,7 @@ def main():
     for row in made:
         row["ratio"] = round(theirs["seconds"] / row["seconds"], 2)
     result = {"benchmark": "embed_training", "rows": made, "pairs": len(data.splits["train"]), "precision": config.training.precision,
-              "batch_size": config.training.batch_size, "max_length": config.model.max_length, "rounds": options.rounds, "threads": torch.get_num_threads(),
+              "batch_size": config.training.batch_size, "max_length": config.model.max_length, "rounds": options.rounds, "threads": torch.get_num_threads(), "machine": machine(),
               "within": own["ratio"] >= 2 and own["recall_at_1"] >= theirs["recall_at_1"]}
     if options.save:
         Path(options.save).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -250,9 +250,9 @@ class EmbedderTraining:
         rotate_to_axes(self.model, vectors.T @ vectors)
 
     def renew_axes(self):
-        "Rotate the trained vectors onto their own principal axes; with few rows they stay as they are trained."
+        "Rotate the trained vectors onto their own principal axes; those of few texts would be worse than those of the training."
         texts = min(4096, len(self.tokens) // 4)
-        if self.new_axes and self.model.recipe.widths and texts >= self.model.width: self.find_axes(texts)
+        if self.new_axes and self.model.recipe.widths and texts >= 4 * self.model.width: self.find_axes(texts)
 
     def stages(self):
         "An embedder has one stage. What all processes encode together is encoded here."
