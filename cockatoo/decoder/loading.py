@@ -99,9 +99,11 @@ def _check_shape(config, model, folder):
         raise ConfigError(f"decoder.{setting} = {asked}: the checkpoint {folder} has {found}; leave it out, or name the size of the checkpoint with --size")
 
 # %% ../../nbs/24_decoder.loading.ipynb #b842fa7e
-def _check_tokenizer(config, tokenizer, folder):
-    "Raise `ConfigError` for a tokenizer with other tokens than that of the checkpoint."
+def _check_tokenizer(config, tokenizer, folder, notify):
+    "Raise `ConfigError` for a tokenizer with other tokens than that of the checkpoint; settings of a tokenizer to be trained give a note."
     path = config.tokenizer.path
+    ignored = [name for name in config.changed() if name.startswith("tokenizer.") and name != "tokenizer.path"]
+    if ignored: notify(f"{', '.join(ignored)}: without effect, as the checkpoint brings its tokenizer of {len(tokenizer):,} tokens")
     if not path: return
     other = load_tokenizer(path)
     if other.get_vocab() == tokenizer.get_vocab(): return
@@ -114,7 +116,7 @@ def _from_checkpoint(config, folder, notify):
     "A finished decoder, to be trained further."
     model, tokenizer = load_model(folder), load_tokenizer(folder)
     check_vocabulary(model, tokenizer, folder)
-    _check_tokenizer(config, tokenizer, folder)
+    _check_tokenizer(config, tokenizer, folder, notify)
     _check_shape(config, model, folder)
     positions = model.config.max_position_embeddings
     if model.config.positions == "learned" and config.model.max_length > positions:
