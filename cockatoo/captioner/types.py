@@ -110,7 +110,7 @@ debug | logs predictions | --debug shows the traceback of an error; captions/ in
 bin/train | the command | cockatoo train --model-type captioner
 resume | a run goes on from its last checkpoint by itself | only with --resume: the folder of a run is never written by accident
 PrefixConditioningVLM | a model class of its own | a LLaVA folder, which transformers loads by itself
-DistilVitFlow, GenAIFlow | Metaflow on Kubernetes | not built; torchrun --no-python cockatoo train uses several GPUs of a machine
+DistilVitFlow, GenAIFlow | Metaflow on Kubernetes | flows/train_flow.py, for every model type; torchrun --no-python cockatoo train uses several GPUs of a machine
 make install, make check-python | Python 3.11 | any Python from 3.10 on; make install is make setup
 make train-quick | 100 images of validation, an epoch | minilm on generated texts, without a download; DATASET=validation SAMPLE=100 for captions
 make test | compares two models | runs the tests of the project; cockatoo compare compares

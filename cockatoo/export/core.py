@@ -49,7 +49,8 @@ class PredictRequest:
     image_column: str | None = None  # The image column of `file`
     images: Iterable | None = None  # Paths of images, the first for the first text, and so on
     keep_columns: Iterable = ()  # Columns of `file` that come back with the answers
-    skip: int = 0  # The first inputs, which have their answers already
+    skip: int = 0  # The first inputs of `file`, which have their answers already
+    take: int | None = None  # Inputs of `file` after those; `None`: all
     windows: str | None = None  # Read long texts in windows: how their scores are joined
     stream: BinaryIO | None = None  # One text a line, where there are no inputs and no file
     options: dict = field(default_factory=dict)  # What one family reads besides: `generation`, `stop`, `seed`, …; `kind`, `width`, …

@@ -65,7 +65,8 @@ def request_rows(
         return [(text, image, None, {}) for text, image in pairs]
     if request.file:
         columns = request.text_column, request.image_column, request.keep_columns
-        return islice(read_texts(request.file, *columns), request.skip, None)
+        stop = None if request.take is None else request.skip + request.take
+        return islice(read_texts(request.file, *columns), request.skip, stop)
     return ((text, None, fault, {}) for text, fault in text_lines(request.stream, "standard input"))
 
 # %% ../../nbs/50_export.texts.ipynb #a2064ccc
