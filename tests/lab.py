@@ -1,4 +1,4 @@
-"""JupyterLab on loopback, driven by Chromium: what `test_panel.py` needs, and how the pictures of the panel are taken:
+"""JupyterLab and Voilà on loopback, driven by Chromium: what `test_panel.py` and `test_voila.py` need, and how the pictures of the panel are taken:
 
     python tests/lab.py nbs/images [RUN] [--dark] [--tab=Train ...]"""
 import json
@@ -63,6 +63,40 @@ def write_notebook(path, *cells):
     nbformat.write(book, path)
 
 
+def own_folders(home):
+    "The environment of a Jupyter server that reads and writes no settings of the user's."
+    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
+               "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+    return {**os.environ, "HOME": str(home), **{name: str(home / folder) for name, folder in folders.items()}}
+
+
+@contextmanager
+def server(name, command, home, answers, **keywords):
+    "Start a server with a log in `home`, and wait until `answers()` is true; gives what it gave."
+    log = home / "server.log"
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, env=own_folders(home), stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **keywords)
+    try:
+        def ready():
+            assert process.poll() is None, f"{name} did not start:\n{log.read_text()[-2000:]}"
+            return answers()
+
+        yield until(ready, 60, f"{name} to start")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def reachable(address):
+    "Does something answer at this address?"
+    try:
+        urllib.request.urlopen(address, timeout=5).close()
+        return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
 @contextmanager
 def jupyterlab(root, dark=False):
     "Start JupyterLab on `root` with settings of its own; gives the function that makes the address of a notebook."
@@ -72,28 +106,36 @@ def jupyterlab(root, dark=False):
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
     (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}))
-    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
-               "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
-    environment = {**os.environ, "HOME": str(home), **{name: str(home / folder) for name, folder in folders.items()}}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1",
                f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--allow-root", "--LabApp.news_url=",
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly"]
-    with open(home / "server.log", "wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        def answers():
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=5).close()
-                return True
-            except (urllib.error.URLError, OSError):
-                assert server.poll() is None, "JupyterLab did not start:\n" + (home / "server.log").read_text()[-2000:]
-
-        until(answers, 60, "JupyterLab to start")
+    with server("JupyterLab", command, home, lambda: reachable(f"http://127.0.0.1:{port}/api?token={token}")):
         yield lambda notebook: f"http://127.0.0.1:{port}/lab/tree/{notebook}?token={token}&reset"
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+
+
+@contextmanager
+def voila(root, theme="light"):
+    "Run `make studio` in a copy of its files in `root`, which gets the runs; gives the address of the panel."
+    repository, root = Path(__file__).parent.parent, Path(root)
+    shutil.copytree(repository / "scripts", root / "scripts")
+    for name in "Makefile", "settings.ini", "setup.py", "constraints.txt":
+        shutil.copy(repository / name, root)
+    home, venv = root / ".lab", root / ".venv"
+    for folder in home, venv / "bin":
+        folder.mkdir(parents=True)
+    for name, module in {"python": "", "voila": "-m voila"}.items():  # stand in for those of .venv
+        (venv / "bin" / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        (venv / "bin" / name).chmod(0o755)
+    (venv / ".ready").touch()  # newer than what it depends on, so nothing is installed
+    command = ["make", "studio", f"PORT={free_port()}", f"THEME={theme}", "OPTIONS=--no-browser"]
+    address = re.compile(r"^(http://\S+)\s*$", re.MULTILINE)
+
+    def answers():
+        found = address.search((home / "server.log").read_text())
+        return found and found[1]
+
+    with server("Voilà", command, home, answers, cwd=root) as page:
+        yield page
 
 
 @contextmanager
