@@ -1,6 +1,6 @@
 """JupyterLab and Voilà on loopback, driven by Chromium: what `test_panel.py` and `test_voila.py` need, and how the pictures of the panel are taken:
 
-    python tests/lab.py nbs/images [RUN] [--dark] [--tab=Train ...]"""
+    python tests/lab.py nbs/images [RUN ...] [--dark] [--tab=Train ...]"""
 import json
 import os
 import re
@@ -210,15 +210,16 @@ def restart_kernel(page):
 TABS = ("Model", "Data", "Train", "Results", "Export", "Runs")
 
 
-def pictures(folder, run=None, dark=False, width=1240, tabs=TABS):
-    "Save a picture of each tab of the real panel, as it shows a run and the report on its data, in 48 colours."
+def pictures(folder, *runs, dark=False, width=1240, tabs=TABS):
+    "Save a picture of each tab of the real panel, as it shows the first run, the report on its data and the list of runs, in 48 colours."
     import tempfile
     from PIL import Image
     with tempfile.TemporaryDirectory() as root:
-        if run:
-            shutil.copytree(run, Path(root) / "runs" / "minilm-1", ignore=shutil.ignore_patterns("checkpoints"))
-        write_notebook(Path(root) / "panel.ipynb",
-                       "from cockatoo import studio\nstudio(" + 'run="runs/minilm-1"' * bool(run) + ")")
+        copies = [Path(root) / "runs" / Path(run).resolve().name for run in runs]
+        for run, copy in zip(runs, copies):
+            shutil.copytree(run, copy, ignore=shutil.ignore_patterns("checkpoints"))
+        shown = f'run="runs/{copies[0].name}"' if runs else ""
+        write_notebook(Path(root) / "panel.ipynb", f"from cockatoo import studio\nstudio({shown})")
         with jupyterlab(root, dark) as address, browser_page(width, 2600) as page:
             open_notebook(page, address("panel.ipynb"))
             page.keyboard.press("Control+b")
@@ -227,20 +228,29 @@ def pictures(folder, run=None, dark=False, width=1240, tabs=TABS):
             panel.wait_for(timeout=60_000)
             for name in tabs:
                 panel.get_by_role("tab").filter(has_text=re.compile(f"^{name}$")).click()
-                if name == "Data":
-                    page.get_by_role("button", name="Show the data").click()
-                    page.get_by_text("The first 5 rows").wait_for(timeout=120_000)
-                    page.get_by_role("button", name="Check the data").click()
-                    page.get_by_text("Save as a page").wait_for(timeout=240_000)
-                if name == "Results" and run:
-                    page.get_by_label("Text", exact=True).fill("your account is locked, send the fee today to get it back")
-                    page.get_by_role("button", name="Label it").click()
-                    page.get_by_text("Labels of this text").wait_for(timeout=120_000)
+                fill_tab(page, name, copies)
                 page.wait_for_timeout(1200)
                 path = Path(folder) / f"panel-{name.lower()}{'-dark' if dark else ''}.png"
                 panel.screenshot(path=path)
                 colours = Image.open(path).convert("RGB").quantize(48, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
                 colours.save(path, optimize=True)
+
+
+def fill_tab(page, name, runs):
+    "Use a tab as a visitor would before its picture is taken."
+    if name == "Data":
+        page.get_by_role("button", name="Show the data").click()
+        page.get_by_text("The first 5 rows").wait_for(timeout=120_000)
+        page.get_by_role("button", name="Check the data").click()
+        page.get_by_text("Save as a page").wait_for(timeout=240_000)
+    if name == "Results" and runs:
+        page.get_by_label("Text", exact=True).fill("your account is locked, send the fee today to get it back")
+        page.get_by_role("button", name="Label it").click()
+        page.get_by_text("Labels of this text").wait_for(timeout=120_000)
+    if name == "Runs" and len(runs) > 1:
+        page.locator(".ck-studio select[multiple]").select_option([run.name for run in runs[:2]])
+        page.get_by_role("button", name="Compare", exact=True).click()
+        page.locator(".ck-studio .widget-tab pre.ck-code:visible").first.wait_for(timeout=120_000)
 
 
 if __name__ == "__main__":
