@@ -85,7 +85,7 @@ def drive(page, address, root):
     # another visitor gets another kernel, and sees the runs; a kernel goes with its page
     mine = lambda: {pid for pid, folder in kernels().items() if folder.startswith(str(root))}
     before = mine()
-    other = page.context.new_page()
+    other = page.context.browser.new_page()
     other.goto(address, wait_until="domcontentloaded")
     lab.until(Panel(other).box.count, 60, "the panel of another visitor")
     assert not Path("/proc").exists() or len(mine() - before) == 1
