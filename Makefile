@@ -25,6 +25,9 @@ DECODER ?=
 RUN ?=
 OPTIONS ?=
 PORT ?= 8866
+THEME ?= light
+# Of the JupyterLab extensions that are installed, only those that draw widgets go into the page of the studio.
+STUDIO_EXTENSIONS = @jupyter-widgets/jupyterlab-manager @voila-dashboards/widgets-manager8
 TRAIN = $(BIN)/cockatoo train --model-type $(MODEL_TYPE) --data $(DATASET) $(if $(SIZE),--size $(SIZE)) \
 	$(if $(EPOCHS),--training.num-epochs $(EPOCHS)) $(if $(SAMPLE),--data.max-samples $(SAMPLE)) \
 	$(if $(MAX_LENGTH),--model.max-length $(MAX_LENGTH)) $(if $(ENCODER),--model.checkpoint $(ENCODER)) \
@@ -114,9 +117,11 @@ shell: $(READY)  ## Open a Python shell with the package
 lab: $(READY)  ## Open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab nbs
 
-studio: $(READY)  ## Open the studio as a page of its own, without notebooks, on this machine only: PORT
+studio: $(READY)  ## Open the studio as a page of its own, without notebooks, on this machine only: PORT THEME
 	@$(BIN)/python -c 'import voila' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[app]"
-	@$(BIN)/voila scripts/studio.ipynb --Voila.ip=127.0.0.1 --port=$(PORT) --theme=light
+	@JUPYTER_PATH=$(CURDIR)/scripts/app$(if $(JUPYTER_PATH),:$(JUPYTER_PATH)) $(BIN)/voila scripts/studio.ipynb --template=studio \
+		--theme=$(THEME) --Voila.ip=127.0.0.1 --port=$(PORT) --Voila.auto_token=True \
+		$(addprefix --VoilaConfiguration.extension_allowlist=,$(STUDIO_EXTENSIONS)) $(OPTIONS)
 
 docs: $(READY)  ## Build the documentation: _proc/, and the site in _docs/ where Quarto is installed
 	@$(BIN)/python scripts/docs.py

@@ -1,6 +1,6 @@
-"""JupyterLab on loopback, driven by Chromium: what `test_panel.py` needs, and how the pictures of the panel are taken:
+"""JupyterLab and Voilà on loopback, driven by Chromium: what `test_panel.py` and `test_voila.py` need, and how the pictures of the panel are taken:
 
-    python tests/lab.py nbs/images [RUN] [--dark] [--tab=Train ...]"""
+    python tests/lab.py nbs/images [RUN ...] [--dark] [--tab=Train ...]"""
 import json
 import os
 import re
@@ -63,6 +63,40 @@ def write_notebook(path, *cells):
     nbformat.write(book, path)
 
 
+def own_folders(home):
+    "The environment of a Jupyter server that reads and writes no settings of the user's."
+    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
+               "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
+    return {**os.environ, "HOME": str(home), **{name: str(home / folder) for name, folder in folders.items()}}
+
+
+@contextmanager
+def server(name, command, home, answers, **keywords):
+    "Start a server with a log in `home`, and wait until `answers()` is true; gives what it gave."
+    log = home / "server.log"
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, env=own_folders(home), stdout=output, stderr=subprocess.STDOUT, start_new_session=True, **keywords)
+    try:
+        def ready():
+            assert process.poll() is None, f"{name} did not start:\n{log.read_text()[-2000:]}"
+            return answers()
+
+        yield until(ready, 60, f"{name} to start")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+
+
+def reachable(address):
+    "Does something answer at this address?"
+    try:
+        urllib.request.urlopen(address, timeout=5).close()
+        return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
 @contextmanager
 def jupyterlab(root, dark=False):
     "Start JupyterLab on `root` with settings of its own; gives the function that makes the address of a notebook."
@@ -72,28 +106,36 @@ def jupyterlab(root, dark=False):
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
     (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": "JupyterLab Dark" if dark else "JupyterLab Light"}))
-    folders = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "JUPYTERLAB_SETTINGS_DIR": "settings",
-               "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "IPYTHONDIR": "ipython"}
-    environment = {**os.environ, "HOME": str(home), **{name: str(home / folder) for name, folder in folders.items()}}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1",
                f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--allow-root", "--LabApp.news_url=",
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate", "--LabApp.extension_manager=readonly"]
-    with open(home / "server.log", "wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        def answers():
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=5).close()
-                return True
-            except (urllib.error.URLError, OSError):
-                assert server.poll() is None, "JupyterLab did not start:\n" + (home / "server.log").read_text()[-2000:]
-
-        until(answers, 60, "JupyterLab to start")
+    with server("JupyterLab", command, home, lambda: reachable(f"http://127.0.0.1:{port}/api?token={token}")):
         yield lambda notebook: f"http://127.0.0.1:{port}/lab/tree/{notebook}?token={token}&reset"
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+
+
+@contextmanager
+def voila(root, theme="light"):
+    "Run `make studio` in a copy of its files in `root`, which gets the runs; gives the address of the panel."
+    repository, root = Path(__file__).parent.parent, Path(root)
+    shutil.copytree(repository / "scripts", root / "scripts")
+    for name in "Makefile", "settings.ini", "setup.py", "constraints.txt":
+        shutil.copy(repository / name, root)
+    home, venv = root / ".lab", root / ".venv"
+    for folder in home, venv / "bin":
+        folder.mkdir(parents=True)
+    for name, module in {"python": "", "voila": "-m voila"}.items():  # stand in for those of .venv
+        (venv / "bin" / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        (venv / "bin" / name).chmod(0o755)
+    (venv / ".ready").touch()  # newer than what it depends on, so nothing is installed
+    command = ["make", "studio", f"PORT={free_port()}", f"THEME={theme}", "OPTIONS=--no-browser"]
+    address = re.compile(r"^(http://\S+)\s*$", re.MULTILINE)
+
+    def answers():
+        found = address.search((home / "server.log").read_text())
+        return found and found[1]
+
+    with server("Voilà", command, home, answers, cwd=root) as page:
+        yield page
 
 
 @contextmanager
@@ -168,15 +210,16 @@ def restart_kernel(page):
 TABS = ("Model", "Data", "Train", "Results", "Export", "Runs")
 
 
-def pictures(folder, run=None, dark=False, width=1240, tabs=TABS):
-    "Save a picture of each tab of the real panel, as it shows a run and the report on its data, in 48 colours."
+def pictures(folder, *runs, dark=False, width=1240, tabs=TABS):
+    "Save a picture of each tab of the real panel, as it shows the first run, the report on its data and the list of runs, in 48 colours."
     import tempfile
     from PIL import Image
     with tempfile.TemporaryDirectory() as root:
-        if run:
-            shutil.copytree(run, Path(root) / "runs" / "minilm-1", ignore=shutil.ignore_patterns("checkpoints"))
-        write_notebook(Path(root) / "panel.ipynb",
-                       "from cockatoo import studio\nstudio(" + 'run="runs/minilm-1"' * bool(run) + ")")
+        copies = [Path(root) / "runs" / Path(run).resolve().name for run in runs]
+        for run, copy in zip(runs, copies):
+            shutil.copytree(run, copy, ignore=shutil.ignore_patterns("checkpoints"))
+        shown = f'run="runs/{copies[0].name}"' if runs else ""
+        write_notebook(Path(root) / "panel.ipynb", f"from cockatoo import studio\nstudio({shown})")
         with jupyterlab(root, dark) as address, browser_page(width, 2600) as page:
             open_notebook(page, address("panel.ipynb"))
             page.keyboard.press("Control+b")
@@ -185,20 +228,29 @@ def pictures(folder, run=None, dark=False, width=1240, tabs=TABS):
             panel.wait_for(timeout=60_000)
             for name in tabs:
                 panel.get_by_role("tab").filter(has_text=re.compile(f"^{name}$")).click()
-                if name == "Data":
-                    page.get_by_role("button", name="Show the data").click()
-                    page.get_by_text("The first 5 rows").wait_for(timeout=120_000)
-                    page.get_by_role("button", name="Check the data").click()
-                    page.get_by_text("Save as a page").wait_for(timeout=240_000)
-                if name == "Results" and run:
-                    page.get_by_label("Text", exact=True).fill("your account is locked, send the fee today to get it back")
-                    page.get_by_role("button", name="Label it").click()
-                    page.get_by_text("Labels of this text").wait_for(timeout=120_000)
+                fill_tab(page, name, copies)
                 page.wait_for_timeout(1200)
                 path = Path(folder) / f"panel-{name.lower()}{'-dark' if dark else ''}.png"
                 panel.screenshot(path=path)
                 colours = Image.open(path).convert("RGB").quantize(48, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
                 colours.save(path, optimize=True)
+
+
+def fill_tab(page, name, runs):
+    "Use a tab as a visitor would before its picture is taken."
+    if name == "Data":
+        page.get_by_role("button", name="Show the data").click()
+        page.get_by_text("The first 5 rows").wait_for(timeout=120_000)
+        page.get_by_role("button", name="Check the data").click()
+        page.get_by_text("Save as a page").wait_for(timeout=240_000)
+    if name == "Results" and runs:
+        page.get_by_label("Text", exact=True).fill("your account is locked, send the fee today to get it back")
+        page.get_by_role("button", name="Label it").click()
+        page.get_by_text("Labels of this text").wait_for(timeout=120_000)
+    if name == "Runs" and len(runs) > 1:
+        page.locator(".ck-studio select[multiple]").select_option([run.name for run in runs[:2]])
+        page.get_by_role("button", name="Compare", exact=True).click()
+        page.locator(".ck-studio .widget-tab pre.ck-code:visible").first.wait_for(timeout=120_000)
 
 
 if __name__ == "__main__":

@@ -235,5 +235,5 @@ def drive(page, address, folder):
 
     # the list of runs
     panel.tab("Runs")
-    panel.wait("1 runs")
+    panel.wait("1 run")
     assert Path(folder).with_name("minilm-1.log").exists()

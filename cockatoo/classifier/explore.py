@@ -129,6 +129,12 @@ class ThresholdExplorer:
         self.slider.observe(lambda change: self._show(), "value")
         self._reset()
 
+    @property
+    def threshold(self):
+        "That of the slider; exactly the model's as long as the slider stands at it, because the slider rounds."
+        tuned = self.found[self.split.value].thresholds[self.label.value]
+        return tuned if abs(self.slider.value - tuned) <= self.slider.step / 2 else self.slider.value
+
     def _reset(self):
         found, self.rows.value = self.found[self.split.value], ""
         self.slider.value = round(float(found.thresholds[self.label.value]), 3)
@@ -137,7 +143,7 @@ class ThresholdExplorer:
 
     def _show(self):
         found, label = self.found[self.split.value], self.label.value
-        now, tuned = at_threshold(found, label, self.slider.value), at_threshold(found, label, found.thresholds[label])
+        now, tuned = at_threshold(found, label, self.threshold), at_threshold(found, label, found.thresholds[label])
         names = ("precision", "recall", "f1", "hits", "false_alarms", "misses")
         rows = [[name.replace("_", " "), number(now[name], bar=name in names[:3]), number(tuned[name])] for name in names]
         self.numbers.value = html_table(f"{html.escape(label)} on {self.split.value}", ["", "with this threshold", "with the model's"], rows)
@@ -150,7 +156,7 @@ class ThresholdExplorer:
             if split not in self.texts: self.texts[split] = self.read_texts(self.folder, split)
             found, texts = self.found[split], self.texts[split]
             if len(texts) != len(found.scores): raise ValueError(f"the data have {len(texts):,} rows now, and the run scored {len(found.scores):,}")
-            worst = worst_rows(found, label, self.slider.value)
+            worst = worst_rows(found, label, self.threshold)
             rows = [["missed" if missed else "false alarm", number(score), html.escape(texts[i][:300])] for i, score, missed in worst]
             self.rows.value = f'<div class="ck-scroll">{html_table(f"Rows furthest off: {html.escape(label)}", ["", "score", "text"], rows)}</div>'
         except Exception as error: self.rows.value = error_note(f"the texts cannot be shown: {error}")

@@ -12,17 +12,18 @@ import html
 STYLE = """<style>
 .ck-studio{max-width:1060px;--ck-1:var(--jp-brand-color1,#1976d2);--ck-2:var(--jp-warn-color1,#c05f00);
  --ck-soft:var(--jp-layout-color2,rgba(128,128,128,.14));--ck-edge:var(--jp-border-color2,rgba(128,128,128,.4));
- --ck-dim:var(--jp-ui-font-color2,inherit);--ck-text:var(--jp-ui-font-color1,inherit)}
+ --ck-dim:var(--jp-ui-font-color2,inherit);--ck-text:var(--jp-ui-font-color1,inherit);--ck-bad:var(--jp-error-color1,#d32f2f)}
 .ck-studio h2,.ck-studio h3{margin:0;padding:0;line-height:1.3;color:var(--ck-text);font-weight:600}
 .ck-studio h2{font-size:19px;margin-bottom:6px} .ck-studio h3{font-size:14px}
 .ck-studio p{margin:0;line-height:1.45}
 .ck-studio p.ck-dim{color:var(--ck-dim)}
 .ck-card{border:1px solid var(--ck-edge);border-radius:6px;padding:10px 14px;margin:0 0 10px 0}
-.ck-studio p.ck-error{color:var(--jp-error-color1,#d32f2f);line-height:1.35;white-space:normal;overflow-wrap:anywhere}
+.ck-studio p.ck-error{color:var(--ck-bad);line-height:1.35;white-space:normal;overflow-wrap:anywhere}
 .ck-changed>.widget-box .widget-label{font-weight:600;color:var(--ck-1)}
 .ck-wide{grid-column:1/-1} .ck-field .widget-label{font-size:12px;cursor:help}
 .ck-studio .ck-field p.ck-error{padding:0 8px 4px;font-size:12px} .ck-studio>.widget-accordion{margin:0 0 10px 0}
 .ck-studio .lm-TabBar-tab{min-width:max-content!important;padding:0 12px}
+.ck-studio .lm-TabBar-tab,.ck-studio .jupyter-widget-Collapse-header{color:var(--ck-text)}
 .ck-studio .progress-bar,.ck-studio .widget-hprogress{height:14px}
 .ck-curves{display:grid;grid-template-columns:repeat(auto-fit,minmax(250px,1fr));gap:12px}
 .ck-curves svg{width:100%;height:auto;color:var(--ck-text)}
@@ -49,13 +50,15 @@ STYLE = """<style>
 .ck-studio>.widget-tab{margin-bottom:10px}
 .ck-type{border:1px solid var(--ck-edge);border-radius:6px;padding:8px 10px} .ck-type.ck-chosen{border:2px solid var(--ck-1);padding:7px 9px}
 .ck-type p{font-size:12px;line-height:1.35;overflow-wrap:anywhere;color:var(--ck-text)} .ck-type .jupyter-button{font-weight:600}
-.ck-studio b.ck-over{color:var(--jp-error-color1,#d32f2f)} .ck-used{color:var(--ck-1);font-size:11px}
+.ck-studio b.ck-over{color:var(--ck-bad)} .ck-used{color:var(--ck-1);font-size:11px}
 .ck-scroll{overflow:auto;max-width:100%;max-height:420px}
 .ck-scroll .ck-table td,.ck-scroll .ck-table th{text-align:left;max-width:340px;vertical-align:top}
 .ck-sort{all:unset;cursor:pointer;font-weight:600} .ck-sort:hover{text-decoration:underline}
 .ck-sort:focus-visible{outline:2px solid var(--ck-1);outline-offset:2px}
 [data-jp-theme-light=true] .ck-studio iframe{color-scheme:light}
 [data-jp-theme-light=false] .ck-studio iframe{color-scheme:dark}
+[data-jp-theme-light=false] .ck-studio{--ck-bad:#ff8a80;--jp-widgets-dropdown-arrow:url('data:image/svg+xml,\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 18 18"><path fill="%23e0e0e0" d="M5 7l4 4 4-4 1 1-5 5-5-5z"/></svg>')}
 </style>"""
 
 # %% ../../nbs/60_panels.markup.ipynb #e8b311fe

@@ -55,7 +55,7 @@ def runs_table(
         cells = [html.escape(str(each.get(name, ""))) for name in names]
         if isinstance(value, (int, float)): cells[names.index("value")] = number(value)
         rows.append(cells)
-    return f'<div class="ck-scroll">{html_table(f"{len(rows)} runs", names, rows, sortable=True)}</div>'
+    return f'<div class="ck-scroll">{html_table("1 run" if len(rows) == 1 else f"{len(rows)} runs", names, rows, sortable=True)}</div>'
 
 # %% ../../nbs/60_panels.runs.ipynb #b0bf2744
 def compare_runs(
