@@ -63,7 +63,8 @@ def run_guard(path, root, env, timeout):
     output, problem = run([sys.executable, "-m", "pytest", "-q", "-rs", path.relative_to(root), f"--junitxml={report}"], root, env, timeout)
     suite = xml.parse(report).getroot().find("testsuite") if report.exists() else {}
     total, failed, errors, skipped = (int(suite.get(k, 0)) for k in ("tests", "failures", "errors", "skipped"))
-    bad = failed + errors or int(problem is not None)  # a crash of pytest itself counts as one
+    all_skipped = problem == "exit status 5" and skipped  # pytest's status where nothing was run
+    bad = failed + errors or int(problem is not None and not all_skipped)  # a crash of pytest itself counts as one
     said = "\n".join(line for line in output.splitlines() if line.startswith("SKIPPED"))
     return max(0, total - bad - skipped), bad, skipped, f"{output}\n{problem}" if bad else said
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-trl = pytest.importorskip("trl", reason="TRL is not installed; pip install 'cockatoo[trl]'")
+trl = pytest.importorskip("trl", reason="TRL is not installed (pip install trl)")
 
 PAIRS = [{"prompt": f"Wait {i} minutes.", "chosen": f" timer {i}", "rejected": f" no timer for {i}, sorry"} for i in range(4)]
 
