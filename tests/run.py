@@ -26,8 +26,9 @@ def environment(home):
 
 
 def notebooks(root):
-    "Every notebook under nbs/, whatever nbdev thinks of its name."
-    return sorted(p for p in (root / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    "Every notebook under nbs/, whatever nbdev thinks of its name; tutorials take longest and come first."
+    found = (p for p in (root / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+    return sorted(found, key=lambda p: (p.parent.name != "tutorials", p))
 
 
 def guards(root):
