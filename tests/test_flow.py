@@ -126,8 +126,8 @@ def test_metrics_as_whoever_runs_the_tests(plain, tmp_path):
         FLOW, "--no-pylint", "--config-value", "decorators", json.dumps(decorators), "run", *GIVEN, "--settings", json.dumps(SETTINGS),
         "--output-dir", "run", "--export", "none", "--max-workers", "1"))
     assert place.json("run/metrics.json") == plain.json("run/metrics.json")
-    read = "import json, metaflow; metaflow.namespace(None); d = metaflow.Flow('TrainFlow').latest_successful_run.data; print(json.dumps(" \
-           "[d._graph_info['steps'], d.metrics, d.evaluation, d.predictions]))"
+    read = "import json, metaflow; metaflow.namespace(None); r = metaflow.Flow('TrainFlow').latest_successful_run; d = r.data; " \
+           "print(json.dumps([r['_parameters'].task['_graph_info'].data['steps'], d.metrics, d.evaluation, d.predictions]))"
     steps, metrics, evaluation, predictions = json.loads(succeeded(place.run("-c", read)).splitlines()[-1])
     assert metrics == plain.json("run/metrics.json") and evaluation == {"test": metrics["test"]} and predictions is None
     found = {step: {each["name"]: each["attributes"] for each in steps[step]["decorators"]} for step in steps}
