@@ -120,13 +120,19 @@ class LatentModel(nn.Module):
         limit = self.settings.stop_latent_l2_threshold
         return found if limit is None else found | ((z - self.stop).flatten(1).norm(dim=1) <= limit)
 
+    def decoder_inputs(self, prefix, following=None):
+        "What the decoder reads, (batch, vectors, width): its BOS token if it has one, the prefix, and the vectors that follow."
+        table, first = self.decoder.get_input_embeddings(), self.decoder.config.bos_token_id
+        parts = [prefix] if following is None else [prefix, following]
+        if self.settings.prefix_after_bos and first is not None:
+            parts.insert(0, table(torch.full((len(prefix), 1), first, device=prefix.device)))
+        return torch.cat([part.to(table.weight.dtype) for part in parts], 1)
+
     def target_logits(self, prefix, target_ids):
         "Logits of each token of the targets, (batch, tokens, vocabulary)."
-        dtype = self.decoder.get_input_embeddings().weight.dtype
-        embedded = self.decoder.get_input_embeddings()(target_ids[:, :-1])
-        inputs = torch.cat([prefix.to(dtype), embedded.to(dtype)], 1)
+        inputs = self.decoder_inputs(prefix, self.decoder.get_input_embeddings()(target_ids[:, :-1]))
         # Positions, not a number of them: a slice of the states is not contiguous, and the output layer would be a slow batched product
-        kept = torch.arange(prefix.shape[1] - 1, inputs.shape[1], device=inputs.device)
+        kept = torch.arange(inputs.shape[1] - target_ids.shape[1], inputs.shape[1], device=inputs.device)
         return self.decoder(inputs_embeds=inputs, logits_to_keep=kept, use_cache=False).logits
 
     def language_logits(self, target_ids):
@@ -164,10 +170,9 @@ class LatentModel(nn.Module):
         "Texts from latents; nothing for those that mean stop."
         texts, going = [[] for _ in range(len(z))], (~self.is_stop(z)).nonzero()[:, 0]
         if not len(going): return texts
-        prefix = self.prefix(z[going])
+        inputs = self.decoder_inputs(self.prefix(z[going]))
         made = self.decoder.generate(
-            inputs_embeds=prefix.to(self.decoder.get_input_embeddings().weight.dtype),
-            attention_mask=torch.ones(prefix.shape[:2], dtype=torch.long, device=z.device),
+            inputs_embeds=inputs, attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long, device=z.device),
             eos_token_id=eos_token_id, pad_token_id=pad_token_id, **sampling_options(settings))
         for row, ids in zip(going.tolist(), made.tolist()):
             texts[row] = ids[:ids.index(eos_token_id)] if eos_token_id in ids else ids

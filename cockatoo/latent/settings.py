@@ -23,6 +23,7 @@ class LatentSettings(Settings):
     latent_dim: int = setting(256, "Dimension of a latent vector", ge=1)
     latent_seq_len: int = setting(8, "Latent vectors per text", "vectors", ge=1)
     prefix_len: int = setting(50, "Prefix vectors given to the decoder", "vectors", ge=1)
+    prefix_after_bos: bool = setting(True, "Put the prefix after the decoder's BOS token, with which its training texts began?")
     encoder_hidden_dim: int = setting(768, "Hidden size of the encoder", ge=1)
     decoder_hidden_dim: int = setting(640, "Hidden size of the decoder", ge=1)
     middle_transformer_layers: int = setting(4, "Blocks of the middle Transformer", "layers", ge=1)
