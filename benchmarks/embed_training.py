@@ -123,7 +123,8 @@ def main():
     for row in made:
         row["ratio"] = round(theirs["seconds"] / row["seconds"], 2)
     result = {"benchmark": "embed_training", "rows": made, "pairs": len(data.splits["train"]), "precision": config.training.precision,
-              "batch_size": config.training.batch_size, "max_length": config.model.max_length, "rounds": options.rounds, "threads": torch.get_num_threads(), "machine": machine(),
+              "batch_size": config.training.batch_size, "max_length": config.model.max_length, "rounds": options.rounds,
+              "threads": torch.get_num_threads(), "machine": machine(),
               "within": own["ratio"] >= 2 and own["recall_at_1"] >= theirs["recall_at_1"]}
     if options.save:
         Path(options.save).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")

@@ -71,8 +71,8 @@ def run_guard(path, root, env, timeout):
 
 
 def run_all(root, env, flags="", timeout=600, workers=2):
-    "Run every guard and every notebook under `root`; returns their counts and the notebooks and guards that failed."
-    counts, broken = [0, 0, 0], []
+    "Run every guard and every notebook under `root`; returns their counts, the notebooks that were executed, and the files that failed."
+    counts, executed, broken = [0, 0, 0], 0, []
     slow = dict(env, COCKATOO_TEST_SLOW="1" if flags else "")
     with ThreadPoolExecutor(workers) as pool:
         def timed(path):
@@ -87,9 +87,10 @@ def run_all(root, env, flags="", timeout=600, workers=2):
             if output.strip():
                 print(f"----- {name}\n{output.strip()}\n-----", flush=True)
             counts = [a + b for a, b in zip(counts, found)]
+            executed += path.suffix == ".ipynb"
             if found[1]:
                 broken.append(str(name))
-    return counts, broken
+    return counts, executed, broken
 
 
 def main(argv=None):
@@ -104,14 +105,14 @@ def main(argv=None):
         args.timeout *= 5
         flags = "slow cuda" if any(Path("/dev").glob("nvidia[0-9]*")) else "slow"
     with tempfile.TemporaryDirectory() as home:
-        (passed, failed, skipped), broken = run_all(root, environment(home), flags, args.timeout, args.workers)
+        (passed, failed, skipped), executed, broken = run_all(root, environment(home), flags, args.timeout, args.workers)
     found = len(notebooks(root))
-    print(f"\n{found} notebooks and {len(guards(root))} files of guards executed")
+    print(f"\n{executed} of {found} notebooks executed")
     for name in broken:
         print("FAILED", name)
-    if not found:
+    if not found or found != executed:
         failed += 1
-        print("FAILED: no notebook was found")
+        print("FAILED: not every notebook was executed" if found else "FAILED: no notebook was found")
     print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
     return 1 if failed else 0
 

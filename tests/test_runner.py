@@ -45,6 +45,19 @@ def test_hang(project):
     assert (status, last) == (1, "0 passed, 1 failed") and "stopped after 5 s" in out
 
 
+def test_guards(project, tmp_path):
+    (tmp_path / "tests").mkdir()
+    guards = {"passes": "def test_a(): pass\ndef test_b(): pass", "fails": "def test_c(): assert 1 == 2, 'one is not two'", "breaks": "import nothing_like_it",
+              "dies": "import os\nos._exit(3)", "skips": "import pytest\npytest.importorskip('nothing_like_it', reason='not here')"}
+    for name, source in guards.items():
+        (tmp_path / "tests" / f"test_{name}.py").write_text(source)
+    status, out, last = project(good="1")
+    assert (status, last) == (1, "3 passed, 3 failed, 1 skipped"), out
+    for name in "fails", "breaks", "dies":
+        assert f"FAILED tests/test_{name}.py" in out, out
+    assert "one is not two" in out and "passed tests/test_skips.py" in out and "not here" in out, out
+
+
 def test_nothing_to_run(project):
     status, out, last = project()
     assert (status, last) == (1, "0 passed, 1 failed") and "no notebook was found" in out
