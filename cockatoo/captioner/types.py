@@ -99,9 +99,9 @@ projection_hidden | 2048 between the layers of an mlp | the language model's wid
 modern, train-modern | SigLIP-2 + OPT-350M | --size modern: 498,145,536 parameters, 3,933,184 trained; OPT's narrow embeddings are multiplied out
 modern-large, train-large | SigLIP-SO400M + OPT-350M | --size modern-large: 825,728,880 and 4,326,400; its other large pair is --size large
 legacy, train-legacy | ViT + DistilGPT2, with cross-attention | --size legacy: the same two networks, joined by a projection
-MODEL_ID, model_id, commit_message | upload.py, mozilla/distilvit | not built in: hf upload OWNER/NAME RUN/model
-push_to_hub | a flag of train | not built in: hf upload OWNER/NAME RUN/model, after training
-onnx, quantize, task, MODEL_PATH | one graph, quantized after training | there is no ONNX export yet
+MODEL_ID, model_id, commit_message | upload.py, mozilla/distilvit | cockatoo push RUN --repo-id OWNER/NAME
+push_to_hub | a flag of train | cockatoo push RUN --repo-id OWNER/NAME, after training
+onnx, quantize, task, MODEL_PATH | one graph, quantized after training | cockatoo export; not for captioners yet
 report_to | none | log.jsonl holds every number; --telemetry.tensorboard and --telemetry.training-url send them on
 NCCL_P2P_DISABLE, NCCL_IB_DISABLE, WANDB_LOG_MODEL | set by training | the package sets no environment variable
 PYTORCH_ENABLE_MPS_FALLBACK, WANDB_PROJECT | set by training | the package sets no environment variable
@@ -114,8 +114,8 @@ DistilVitFlow, GenAIFlow | Metaflow on Kubernetes | flows/train_flow.py, for eve
 make install, make check-python | Python 3.11 | any Python from 3.10 on; make install is make setup
 make train-quick | 100 images of validation, an epoch | minilm on generated texts, without a download; DATASET=validation SAMPLE=100 for captions
 make test | compares two models | runs the tests of the project; cockatoo compare compares
-make quantize | of a trained model | there is no ONNX export yet
-make upload-hub | upload.py | the model folder as it is, by hf upload
+make quantize | of a trained model | cockatoo export RUN --quantize int8; not for captioners yet
+make upload-hub | upload.py | cockatoo push RUN --repo-id OWNER/NAME
 make format | black | cleans the notebooks and exports the package; their style is that of fastcore
 make clean-all | removes checkpoints | and the cache; models and metrics of runs stay
 before, after | options of infere.py | cockatoo compare BEFORE AFTER --data D takes runs, model folders and hub ids

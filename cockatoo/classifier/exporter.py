@@ -216,7 +216,6 @@ for answer in predictor.predict(["a first text", "a second text"]): print(answer
 class ClassifierExporter:
     "The `exporter` slot of the classifiers."
 
-    quantizations = "int8", "fp16"
 
     def __init__(
         self,

@@ -193,5 +193,5 @@ CLASSIFIER = Family(
     evaluate="cockatoo.classifier.evaluation:evaluate", compare="cockatoo.classifier.compare:compare_scores",
     record="cockatoo.classifier.compare:record_scores",
     results_table="cockatoo.classifier.metrics:results_table", predictor="cockatoo.classifier.predict:Predictor",
-    exporter="cockatoo.classifier.exporter:ClassifierExporter", service="cockatoo.classifier.service:classifier_service",
+    exporter="cockatoo.classifier.exporter:ClassifierExporter", quantizations=("int8", "fp16"), service="cockatoo.classifier.service:classifier_service",
     card="cockatoo.classifier.card:model_card", view="cockatoo.classifier.view:ClassifierView")

@@ -237,7 +237,7 @@ SLOTS = {  # Slot -> the names of its parameters, and what it gives
     "record": "(run, folder, data=None, split='test', settings=None) -> report; `folder` gets what `compare` reads of a run",
     "results_table": "(metrics) -> the main metrics of each split as a table for a terminal",
     "predictor": "class: `load(folder, **options)`, `reads`, `predict(...)`, `stream(folder, request)`",
-    "exporter": "class, of a run and a number format: `graph()`, `reference(data, settings)`, `measure(folder, reference)`, `usage(number_format)`, `quantizations`",
+    "exporter": "class, of a run and a number format: `graph()`, `reference(data, settings)`, `measure(folder, reference)`, `usage(number_format)`",
     "service": "(folder, limits, token, log) -> Service with the routes of the family",
     "card": "(run) -> the model card, Markdown with YAML front matter",
     "view": "class: `results(folder, metrics)` -> HTML, `inputs`, `answer(predictor)` -> HTML"}
@@ -260,6 +260,7 @@ class Family:
     headline_metrics: tuple = ()  # Names of metrics that are shown first
     metrics: tuple = ()  # All metrics that may select the best weights; empty: known after the first evaluation
     image_sources: tuple = ()  # Those of `sources` that a type must read images for
+    quantizations: tuple = ()  # Number formats beside float32 that the exporter can write
     lower_is_better: tuple = ()  # Metrics of which less is better, beside those whose names end in `loss`
     missing: str | None = None  # What is not built yet, in words
     conflict: str | None = None

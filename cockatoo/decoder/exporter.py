@@ -22,7 +22,7 @@ from .generation import stream_tokens
 from .tokenizer import control_tokens
 from ..export.decoders import decoder_graph, loss_check, next_token_checks, written_check
 from ..export.gate import LIMITS, speed_checks
-from ..export.onnx import QUANTIZATIONS, Graph
+from ..export.onnx import Graph
 from ..models.onnx import JS_DTYPES
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
@@ -58,7 +58,6 @@ _OWN = " transformers.js has no class for this architecture."
 class DecoderExporter:
     "The `exporter` slot of the decoder."
 
-    quantizations = QUANTIZATIONS
     new_tokens = 64  # Written after each prompt
 
     def __init__(

@@ -135,7 +135,6 @@ With `cockatoo`: `Embedder.load(".").encode(texts)`, as for the model itself.'''
 class EmbedderExporter:
     "The `exporter` slot of the embedder."
 
-    quantizations = "int8", "fp16"
 
     def __init__(
         self,

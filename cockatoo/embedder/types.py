@@ -127,7 +127,7 @@ EMBEDDER = Family(
     reload="cockatoo.embedder.model:reload", training="cockatoo.embedder.training:EmbedderTraining",
     evaluate="cockatoo.embedder.evaluation:evaluate", compare="cockatoo.embedder.compare:compare_embedders",
     results_table="cockatoo.embedder.metrics:results_table", predictor="cockatoo.embedder.predict:Embedder",
-    exporter="cockatoo.embedder.exporter:EmbedderExporter", service="cockatoo.embedder.service:embedder_service",
+    exporter="cockatoo.embedder.exporter:EmbedderExporter", quantizations=("int8", "fp16"), service="cockatoo.embedder.service:embedder_service",
     card="cockatoo.embedder.card:embedder_card", view="cockatoo.embedder.view:EmbedderView",
     reference_names={"001": parse_names("""
 training: num_train_epochs=num_epochs per_device_train_batch_size=batch_size per_device_eval_batch_size=eval_batch_size

@@ -172,7 +172,7 @@ def measure_folder(
 def export_model(
     model,  # A run, its folder, a model folder, or a hub id
     output_dir: str | Path | None = None,  # The new folder; `None`: `export` in the run
-    quantize: str | None = None,  # `int8`, `fp16` or `int4`, see `exporter.quantizations`; `None`: float32
+    quantize: str | None = None,  # `int8`, `fp16` or `int4`, see `Family.quantizations`; `None`: float32
     data: str | None = None,  # Rows to measure on; `None`: the validation rows of the run
     settings: dict | None = None,  # How these rows are read: `{"data.text_column": "body"}`
     force: bool = False,  # Keep an export that is worse than the limits, and say so in its card?
@@ -182,8 +182,9 @@ def export_model(
     run = model_to_export(model, data)
     if output_dir is None and isinstance(run, ModelFolder): raise ConfigError("export needs --output-dir for a model that is no run")
     output = check_output_folder(output_dir or run.path/"export", overwrite)
-    exporter_class = family_of(run.config.model_type).slot("exporter")
-    number_format = check_quantization(quantize, exporter_class.quantizations)
+    family = family_of(run.config.model_type)
+    exporter_class = family.slot("exporter")
+    number_format = check_quantization(quantize, family.quantizations)
     check_exporter()
     exporter = exporter_class(run, number_format)
     reference = exporter.reference(data, settings)

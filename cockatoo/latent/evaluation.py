@@ -15,7 +15,7 @@ from .baselines import BASELINES, baseline_texts
 from .data import load_texts
 from .inputs import LatentInputs, StageRows
 from .loading import Tokenizers, reload
-from .losses import latent_loss, target_loss
+from .losses import DraftLoss, latent_loss, target_loss
 from .metrics import baseline_report, text_report
 from .model import LatentModel
 from .stages import StagePlan, stage_plans
@@ -29,15 +29,19 @@ def stage_loss(
     plan: StagePlan,  # What the stage trains
     model: LatentModel,  # In training or evaluation mode
     batch: dict,  # From the collator of the stage, without `rows`
+    drafts: DraftLoss | None = None,  # Needed by a stage of drafts, and added to the loss of the decoder
 ) -> tuple:  # (sum of the losses, items)
     "The loss of a batch: over rows between latents, over tokens of the decoder."
     inputs = {name: batch[name] for name in ("states", "input_ids", "attention_mask") if name in batch}
     if plan.loss == "latents":
-        predicted, wanted, _ = model(**inputs, target_states=batch["target_states"])
+        predicted, wanted, *_ = model(**inputs, target_states=batch["target_states"])
         return latent_loss(predicted, wanted, model.settings) * len(predicted), len(predicted)
     ids, mask = batch["target_ids"], batch["target_mask"]
-    *_, logits = model(**inputs, target_ids=ids, language=plan.loss == "language")
-    return target_loss(logits, ids, mask), mask.sum()
+    *_, logits, prefix = model(**inputs, target_ids=ids, language=plan.loss == "language", decode=plan.loss != "draft")
+    if plan.loss == "draft": return drafts(prefix, ids, mask), mask.sum()
+    loss = target_loss(logits, ids, mask)
+    if drafts is not None: loss = loss + model.settings.draft_weight * drafts(prefix, ids, mask)
+    return loss, mask.sum()
 
 # %% ../../nbs/45_latent.evaluation.ipynb #b901f7a6
 EVAL_ROWS = 512  # Validation rows that the loss of a stage is computed on
@@ -53,10 +57,11 @@ def rows_loss(
 ) -> float:
     "The mean loss of the rows of a stage, without gradients."
     collate, total, items = rows.collator(), 0., 0.
+    drafts = rows.inputs.drafts if rows.plan.loss == "draft" else None
     with torch.no_grad(), without_autocast(model):
         for chosen in length_batches(rows.dataset["length"][:], batch_size):
             batch = collate([rows.dataset[int(i)] for i in chosen])
-            loss, count = stage_loss(rows.plan, model, _to_device(batch, model.device))
+            loss, count = stage_loss(rows.plan, model, _to_device(batch, model.device), drafts)
             total, items = total + loss.item(), items + int(count)
     return total / max(items, 1)
 

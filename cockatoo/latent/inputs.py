@@ -6,6 +6,8 @@
 __all__ = ['passages', 'LiveStates', 'LatentInputs', 'write_fields', 'StageRows', 'corpus_limits']
 
 # %% ../../nbs/45_latent.inputs.ipynb #85f23a19
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -16,6 +18,7 @@ from ..data.tokens import tokenizer_digest
 from .batches import LatentCollator, TargetCollator, target_tokens
 from .data import TextData, pretraining_texts
 from .loading import Tokenizers, encoder_key
+from .losses import DraftLoss
 from .model import LatentModel
 from .stages import StagePlan
 from .states import TextTokens, cached_states
@@ -68,6 +71,11 @@ class LatentInputs:
         "Texts in tokens of the decoder, and counts."
         return target_tokens(texts, self.tokenizers.decoder, self.config.latent.max_target_len)
 
+    @cached_property
+    def drafts(self):
+        "The loss of a prefix as a draft of the training targets."
+        return DraftLoss(self.model.decoder.get_input_embeddings().weight, self.targets(self.data.splits["train"]["target"][:])[0])
+
     def encode(self, input_ids, attention_mask):
         "States of some texts."
         model, device = self.model, self.model.device
@@ -87,7 +95,7 @@ class LatentInputs:
         if self._key is None:
             self._key = encoder_key(self.model, tokenizer_digest(self.tokenizers.tokenizer), config.model.max_length)
             self._key += f"-{'bf16' if self._fast() else 'fp32'}"
-        vectors = config.model.max_length if config.latent.pooling == "attention" else 1
+        vectors = config.model.max_length if config.latent.pooling != "mean" else 1
         root = cache_root(config.cache.dir or config.data.cache_dir)
         dtype = "fp16" if config.cache.store_embeddings_fp16 or not config.cache.store_embeddings_int8 else "int8"
         if not (config.cache.skip_preprocessing_if_cached or self._forgotten):
@@ -198,7 +206,7 @@ class StageRows:
         "What makes batches of the rows."
         stop, end = self.inputs.config.latent.use_stop_latent, self.inputs.tokenizers.end
         if self.plan.loss == "latents": return LatentCollator(self.source, self.target, stop)
-        return TargetCollator(self.source, self.targets, end["pad_token_id"], end["eos_token_id"], stop and self.plan.loss == "targets")
+        return TargetCollator(self.source, self.targets, end["pad_token_id"], end["eos_token_id"], stop and self.plan.loss != "language")
 
 
 def corpus_limits(

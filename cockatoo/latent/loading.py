@@ -193,5 +193,5 @@ def encoder_key(
 ) -> str:  # For the feature cache
     "A name for everything that decides the states of a text."
     shape = {name: value for name, value in model.encoder.config.to_dict().items() if name not in _OF_THE_FILE}
-    settings = [shape, tokenizer_digest, max_length, model.settings.pooling]
+    settings = [shape, tokenizer_digest, max_length, "mean" if model.settings.pooling == "mean" else "attention"]
     return "latent-" + weights_digest(settings, model.encoder.state_dict().items())

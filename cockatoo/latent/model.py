@@ -76,13 +76,13 @@ class LatentModel(nn.Module):
         "States of the encoder, float32."
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
         states = states * attention_mask[..., None]
-        if self.settings.pooling == "attention": return states
+        if self.settings.pooling != "mean": return states
         return states.sum(1, keepdim=True) / attention_mask.sum(1).clamp(min=1)[:, None, None]
 
     def hide(self, states):
         "Hide a part of the states, or of the numbers of a mean."
         if not (self.training and self.hidden_states): return states
-        shape = states.shape[:2] if self.settings.pooling == "attention" else states.shape
+        shape = states.shape[:2] if self.settings.pooling != "mean" else states.shape
         kept = torch.rand(shape, device=states.device) >= self.hidden_states
         return states * (kept[..., None] if kept.ndim == 2 else kept)
 
@@ -150,14 +150,16 @@ class LatentModel(nn.Module):
         input_ids=None,  # Of the texts, instead of their states
         attention_mask=None,  # Of the texts, with `input_ids`
         language: bool = False,  # Logits of the targets after some of their own tokens?
+        decode: bool = True,  # Pass the prefix through the decoder?
     ):
-        "(latents as predicted, latents of the targets or `None`, logits or `None`)."
-        if language: return None, None, self.language_logits(target_ids)
+        "(latents as predicted, latents of the targets, logits, prefix); the last three only where they are asked for, else `None`."
+        if language: return None, None, self.language_logits(target_ids), None
         if states is None: states = self.encode_tokens(input_ids, attention_mask)
         predicted = self.think(self.latents(states, hide=True))
         wanted = None if target_states is None else self.latents(target_states).detach()
-        logits = None if target_ids is None else self.target_logits(self.prefix(predicted), target_ids)
-        return predicted, wanted, logits
+        prefix = None if target_ids is None else self.prefix(predicted)
+        logits = self.target_logits(prefix, target_ids) if decode and target_ids is not None else None
+        return predicted, wanted, logits, prefix
 
     @torch.no_grad()
     def generate(

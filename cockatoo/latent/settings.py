@@ -17,9 +17,10 @@ class LatentSettings(Settings):
     "Latent encoder, middle Transformer, prefix adapter and frozen decoder."
 
     decoder_checkpoint: str = setting("google/gemma-3-270m-it", "Hub id or folder of the frozen decoder")
-    pooling: Literal["mean", "attention"] = setting(
-        "mean", "How the states of the encoder become latents: their mean, or learned queries that attend to each token")
-    pool_num_heads: int = setting(8, "Attention heads of pooling = attention", "heads", ge=1)
+    pooling: Literal["mean", "attention", "local"] = setting(
+        "mean", "How the states of the encoder become latents: their mean, learned queries that attend to each token, or queries that each "
+        "begin at a place in the text")
+    pool_num_heads: int = setting(8, "Attention heads of pooling = attention and local", "heads", ge=1)
     latent_dim: int = setting(256, "Dimension of a latent vector", ge=1)
     latent_seq_len: int = setting(8, "Latent vectors per text", "vectors", ge=1)
     prefix_len: int = setting(50, "Prefix vectors given to the decoder", "vectors", ge=1)
@@ -48,6 +49,8 @@ class LatentSettings(Settings):
     stop_latent_l2_threshold: float | None = setting(None, "L2 distance up to which it does; empty: cosine only", ge=0)
     latent_mse_weight: float = setting(1.0, "Weight of the mean squared error between latents", ge=0)
     contrastive_weight: float = setting(0.1, "Weight of the contrastive loss between latents", ge=0)
+    draft_weight: float = setting(
+        0.0, "Weight of the draft loss beside that of the decoder: each prefix vector should resemble the target token in its place (0: off)", ge=0)
     contrastive_temperature: float = setting(0.1, "Temperature of the contrastive loss", gt=0, le=1)
     prompt: str = setting(
         "Summarise the following text in one sentence.\n\n{text}", "Prompt of the baselines that read the text; {text} is replaced")
@@ -84,18 +87,22 @@ class StageSettings(Settings):
     pretrain_middle_epochs: int = setting(6, "Epochs of stage 1", "epochs", ge=0)
     pretrain_adapter_epochs: int = setting(4, "Epochs of stage 2", "epochs", ge=0)
     finetune_middle_epochs: int = setting(2, "Epochs of stage 3", "epochs", ge=0)
+    finetune_draft_epochs: int = setting(0, "Epochs in which the prefix learns to be a draft of the target, before stage 4", "epochs", ge=0)
     finetune_adapter_epochs: int = setting(2, "Epochs of stage 4", "epochs", ge=0)
     pretrain_middle_learning_rate: float | None = setting(None, "Learning rate of stage 1", gt=0, le=1)
     pretrain_adapter_learning_rate: float | None = setting(None, "Learning rate of stage 2", gt=0, le=1)
     finetune_middle_learning_rate: float | None = setting(None, "Learning rate of stage 3", gt=0, le=1)
+    finetune_draft_learning_rate: float | None = setting(None, "Learning rate of the draft stage", gt=0, le=1)
     finetune_adapter_learning_rate: float | None = setting(None, "Learning rate of stage 4", gt=0, le=1)
     pretrain_middle_batch_size: int | None = setting(None, "Batch size of stage 1", "rows", ge=1)
     pretrain_adapter_batch_size: int | None = setting(None, "Batch size of stage 2", "rows", ge=1)
     finetune_middle_batch_size: int | None = setting(None, "Batch size of stage 3", "rows", ge=1)
+    finetune_draft_batch_size: int | None = setting(None, "Batch size of the draft stage", "rows", ge=1)
     finetune_adapter_batch_size: int | None = setting(None, "Batch size of stage 4", "rows", ge=1)
     pretrain_middle_max_samples: int | None = setting(None, "Maximum rows of stage 1", "rows", ge=0)
     pretrain_adapter_max_samples: int | None = setting(None, "Maximum rows of stage 2", "rows", ge=0)
     finetune_middle_max_samples: int | None = setting(None, "Maximum rows of stage 3", "rows", ge=0)
+    finetune_draft_max_samples: int | None = setting(None, "Maximum rows of the draft stage", "rows", ge=0)
     finetune_adapter_max_samples: int | None = setting(None, "Maximum rows of stage 4", "rows", ge=0)
     pretrain_middle_max_samples_wikitext: int | None = setting(None, "Maximum rows of WikiText in stage 1", "rows", ge=0)
     pretrain_middle_max_samples_arxiv: int | None = setting(None, "Maximum rows of arXiv in stage 1", "rows", ge=0)

@@ -17,7 +17,7 @@ class StagePlan:
     "What a stage trains, on what, with which loss."
 
     name: str  # Unique in its run
-    loss: str  # `latents`: between latents; `targets`: of the decoder; `language`: of the decoder alone
+    loss: str  # `latents`: between latents; `draft`: of the prefix; `targets`: of the decoder; `language`: of the decoder alone
     pairs: bool  # Texts with targets? Otherwise texts are their own targets
     trained: tuple  # Parts of the model
     uses_middle: bool = True  # Do latents pass through the middle Transformer?
@@ -31,7 +31,7 @@ class StagePlan:
 
 # %% ../../nbs/45_latent.stages.ipynb #4f5e8c5a
 def _four(config):
-    "The plans of the four stages."
+    "The plans of the four stages, and of the draft before the last."
     s, middle_target = config.stages, config.stages.pretrain_target
     projection = () if s.freeze_encoder_compression_in_pipeline else ("projection",)
     denoising = s.denoising if middle_target == "denoising" else 0.
@@ -47,6 +47,7 @@ def _four(config):
         plan("pretrain_adapter", loss="targets", pairs=False, trained=("adapter", *projection), uses_middle=s.adapter_pretrain_use_middle)]
     finetuning = [
         plan("finetune_middle", loss="latents", pairs=True, trained=("middle",)),
+        plan("finetune_draft", loss="draft", pairs=True, trained=joint),
         plan("finetune_adapter", loss="targets", pairs=True, trained=joint)]
     return (pretraining if s.run_pretraining else []) + (finetuning if s.run_finetuning else [])
 

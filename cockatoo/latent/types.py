@@ -45,14 +45,15 @@ SIZES = {
     "small": {
         "model": dict(checkpoint="sentence-transformers/all-MiniLM-L6-v2", max_length=128, inference_max_length=128),
         "latent": dict(
-            decoder_checkpoint=_SMOLLM2, encoder_hidden_dim=384, decoder_hidden_dim=576, prefix_len=12, pooling="attention",
-            use_prefix_rope=False, max_target_len=24),
+            decoder_checkpoint=_SMOLLM2, encoder_hidden_dim=384, decoder_hidden_dim=576, prefix_len=16, pooling="local",
+            use_prefix_rope=False, max_target_len=24, middle_dropout=0., adapter_dropout=0., draft_weight=.2),
         "stages": dict(
-            pretrain_middle_epochs=1, pretrain_adapter_epochs=1, finetune_middle_epochs=2, finetune_adapter_epochs=2,
-            pretrain_adapter_max_samples=12_000),
+            pretrain_middle_epochs=1, pretrain_adapter_epochs=1, finetune_middle_epochs=1, finetune_draft_epochs=3, finetune_adapter_epochs=1,
+            finetune_adapter_learning_rate=3e-4, pretrain_middle_max_samples=4_000, pretrain_adapter_max_samples=2_000, finetune_middle_max_samples=8_000,
+            finetune_draft_batch_size=64),
         "corpora": dict(pretraining="data"),
         "training": dict(
-            batch_size=32, gradient_accumulation_steps=1, learning_rate=5e-4, warmup_steps=100, gradient_checkpointing=False,
+            batch_size=16, gradient_accumulation_steps=1, learning_rate=1e-3, warmup_steps=50, gradient_checkpointing=False,
             eval_batch_size=32),
         "generation": dict(max_new_tokens=24, do_sample=False),
         "architecture": dict(

@@ -43,12 +43,12 @@ def checks_table(
 # %% ../../nbs/60_panels.export.ipynb #001756b9
 def export_arguments(
     folder,  # Of a finished run
-    number_format: str = "float32",  # Or `int8`, `fp16`
+    number_format: str = "fp32",  # Or one of `Family.quantizations`
     force: bool = False,  # Keep an export that is worse than the limits?
     overwrite: bool = False,  # Replace an earlier export?
 ) -> list[str]:
     "The arguments of `cockatoo` that export a run."
-    quantize = [] if number_format == "float32" else ["--quantize", number_format]
+    quantize = [] if number_format == "fp32" else ["--quantize", number_format]
     return ["export", str(folder), *quantize, *["--force"] * force, *["--overwrite"] * overwrite]
 
 
@@ -75,7 +75,7 @@ class ExportView:
         import ipywidgets as widgets
         self.run, self.process, self.busy, self.line = run, None, False, ""
         narrow = {"style": {"description_width": "auto"}, "layout": {"width": "220px"}}
-        self.format = widgets.Dropdown(description="Number format", options=["float32", "int8", "fp16"], **narrow)
+        self.format = widgets.Dropdown(description="Number format", options=["fp32"], **narrow)
         self.force = widgets.Checkbox(description="Keep it anyway (--force)", indent=False, layout={"width": "200px"})
         self.overwrite = widgets.Checkbox(description="Replace an earlier export", indent=False, layout={"width": "200px"})
         self.go = button("Export", "Write an ONNX folder into the run, and measure it", lambda: in_thread(self.export), button_style="primary")
@@ -113,6 +113,7 @@ def show(self: ExportView, process, status: str) -> None:
         return
     if self.process and self.process.folder == process.folder: return
     self.process = process
+    self.format.options = ["fp32", *family.quantizations]
     self._show_command()
     line, checks = _recorded(process.folder) or ("", [])
     self.state.value = note(line, css="ck-dim") if line else ""
