@@ -8,7 +8,7 @@ __all__ = ['EmbedBody', 'EmbeddingsBody', 'check_items', 'encode_items', 'add_ro
 # %% ../../nbs/52_embedder.service.ipynb #279fbe47
 import base64
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,7 +25,7 @@ class EmbedBody(BaseModel):
     "The body of `/embed`."
 
     model_config = ConfigDict(extra="forbid")
-    texts: list[str] = Field(min_length=1)
+    texts: Annotated[list[str], Field(fail_fast=True)] = Field(min_length=1)
     kind: Literal["query", "document"] = "document"  # Which prefix is put in front
     width: int | None = Field(None, ge=1)  # Dimensions that are kept
 
@@ -33,7 +33,7 @@ class EmbedBody(BaseModel):
 class EmbeddingsBody(BaseModel):
     "The body of `/v1/embeddings`; the texts are documents, as that route knows no other."
 
-    input: str | list[str] = Field(min_length=1)
+    input: str | Annotated[list[str], Field(fail_fast=True)] = Field(min_length=1)
     model: str = ""  # Any name: the service has one model
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)

@@ -113,9 +113,20 @@ async def _plain(send, status, detail):
     await send({"type": "http.response.body", "body": body})
 
 # %% ../../nbs/50_export.service.ipynb #22006bf4
+_SHOWN_PROBLEMS, _SHOWN_CHARACTERS = 10, 1000  # At most in an answer, and in a message
+
+
+def _short(message):
+    "A message that can be sent: cut where it is too long, and without half a surrogate pair, which is no UTF-8."
+    message = message if len(message) <= _SHOWN_CHARACTERS else message[:_SHOWN_CHARACTERS] + "…"
+    return message.encode("utf-8", "replace").decode()
+
+
 def _problems(error):
-    "What is wrong with a request, without its content."
-    return [{"at": ".".join(map(str, each["loc"])), "problem": each["msg"]} for each in error.errors()]
+    "What is wrong with a request, without its content: the first problems, and how many more there are."
+    found = error.errors()
+    shown = [{"at": _short(".".join(map(str, each["loc"]))), "problem": _short(each["msg"])} for each in found[:_SHOWN_PROBLEMS]]
+    return shown + ([{"at": "body", "problem": f"and {len(found) - len(shown):,} more"}] if len(found) > len(shown) else [])
 
 
 def _add_errors(app):
@@ -133,7 +144,7 @@ def _add_errors(app):
     @app.exception_handler(TimeoutError)
     async def late(request, error): return answer(503, "no answer in time; try again", **{"Retry-After": "1"})
     @app.exception_handler(CockatooError)
-    async def wrong(request, error): return answer(422, str(error).encode(errors="replace").decode())
+    async def wrong(request, error): return answer(422, _short(str(error)))
     @app.exception_handler(Exception)
     async def broken(request, error): return answer(500, f"the service failed: {type(error).__name__}")
 
