@@ -140,8 +140,8 @@ clean-all: clean  ## The same, the cache and the checkpoints of runs; models and
 	@rm -rf runs/*/checkpoints
 	@if test -x $(BIN)/cockatoo; then $(BIN)/cockatoo cache --clear; fi
 
-quantize:  # Of document 004
-	@echo "There is no ONNX export yet, so nothing to quantize." >&2; exit 2
+quantize: $(READY)  ## Export a finished run as ONNX graphs with int8 weights: RUN
+	$(BIN)/cockatoo export $(RUN) --quantize int8
 
 upload-hub: $(READY)  ## Upload a model: MODEL_ID=owner/name MODEL_PATH=runs/NAME/model
 	@test -n "$(MODEL_ID)" -a -d "$(MODEL_PATH)" || { echo "upload-hub needs MODEL_ID=owner/name and MODEL_PATH=runs/NAME/model" >&2; exit 2; }

@@ -1,4 +1,4 @@
-"""Exported ONNX folders of a classifier and an embedder in other people's hands, where these are installed: OpenVINO, and transformers.js in Node.
+"""Exported ONNX folders of a classifier, an embedder, a captioner and a decoder in other people's hands, where these are installed: OpenVINO, and transformers.js in Node.
 
 Node looks for `@huggingface/transformers` in the folders of NODE_PATH and in its usual places. transformers.js (4.3) cuts a long text after the special tokens
 are added, so that the last one is lost, with every model; a program that puts it back gets our scores."""
@@ -105,7 +105,7 @@ def why_not_node():
 
 needs_node = pytest.mark.skipif(bool(why_not_node()), reason=why_not_node() or "installed")
 NODE = """
-const {env, pipeline, AutoModel, AutoModelForSequenceClassification, AutoTokenizer} = require("@huggingface/transformers");
+const {env, pipeline, AutoModel, AutoModelForImageTextToText, AutoModelForSequenceClassification, AutoProcessor, AutoTokenizer, RawImage} = require("@huggingface/transformers");
 const fs = require("fs"), [home, folder, texts] = [process.argv[2], process.argv[3], JSON.parse(fs.readFileSync(process.argv[4]))];
 env.allowRemoteModels = false; env.localModelPath = home;
 const run = async () => { %s };
@@ -120,10 +120,23 @@ for (let i = 0; i < rows; i++) if (full(i)) inputs.input_ids.data[(i + 1) * leng
 return (await model(inputs)).OUTPUT.tolist();"""
 
 
-def in_node(code, folder, place):
+CAPTIONS = """
+const processor = await AutoProcessor.from_pretrained(folder), model = await AutoModelForImageTextToText.from_pretrained(folder, {dtype: "fp32"}), found = [];
+for (const file of texts) {
+  const inputs = await processor(await RawImage.read(file), "<image>"), tokens = await model.generate({...inputs, max_new_tokens: 30, do_sample: false});
+  found.push(processor.batch_decode(tokens.slice(null, [inputs.input_ids.dims[1], null]), {skip_special_tokens: true})[0].trim());
+}
+return found;"""
+COMPLETIONS = """
+const write = await pipeline("text-generation", folder, {dtype: "fp32"}), found = [];
+for (const text of texts) found.push((await write(text, {max_new_tokens: 24, do_sample: false}))[0].generated_text);
+return found;"""
+
+
+def in_node(code, folder, place, inputs=TEXTS):
     "What a program of transformers.js gives for the texts."
     (place / "program.cjs").write_text(NODE % code)
-    (place / "texts.json").write_text(json.dumps(TEXTS))
+    (place / "texts.json").write_text(json.dumps(inputs))
     done = subprocess.run(["node", "program.cjs", str(folder.parent) + os.sep, folder.name, "texts.json", "found.json"], cwd=place, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads((place / "found.json").read_text())
@@ -144,3 +157,36 @@ def test_embedder_in_node(embedder, tmp_path):
     "The vectors of the output `sentence_embedding`, those of long texts included."
     folder, vectors = embedder
     np.testing.assert_allclose(in_node(MODEL.replace("CLASS", "AutoModel").replace("OUTPUT", "sentence_embedding"), folder, tmp_path), vectors, atol=1e-3)
+
+
+@needs_node
+def test_captioner_in_node(tmp_path):
+    "The captions of a captioner that was trained for some steps, so that they differ."
+    from cockatoo import resolve, train
+    from cockatoo.captioner.predict import CaptionPredictor
+    from cockatoo.captioner.scenes import write_scenes
+    from cockatoo.export.exporting import export_model
+
+    config = resolve("captioner", "tiny", overrides={"data.source": "demo", "data.max_samples": 80, "training.max_steps": 60, "compute.device": "cpu"})
+    run = train(config, tmp_path / "run", progress=False)
+    folder = export_model(run, force=True).folder
+    files = sorted(map(str, (write_scenes(tmp_path / "scenes", (2, 20, 2)) / "images").glob("validation-*.png")))
+    captions = [answer["caption"] for answer in CaptionPredictor.load(run.path, device="cpu", num_beams=1).predict(files)]
+    assert len(set(captions)) > 2
+    assert in_node(CAPTIONS, folder, tmp_path, files) == captions
+
+
+@needs_node
+def test_decoder_in_node(tmp_path):
+    "What a decoder, in the form of a Llama, writes after some beginnings."
+    from cockatoo import resolve, train
+    from cockatoo.decoder.predict import CompletionPredictor
+    from cockatoo.export.exporting import export_model
+
+    config = resolve("decoder", "tiny", overrides={
+        "data.source": "demo", "data.max_samples": 60, "tokenizer.vocab_size": 1000, "training.max_steps": 40, "training.batch_size": 4, "compute.device": "cpu", "decoder.feed_forward": "swiglu"})
+    run = train(config, tmp_path / "run", progress=False)
+    folder = export_model(run, force=True).folder
+    beginnings = ["the", "def f(x):", "A list of"]
+    answers = CompletionPredictor.load(run.path, device="cpu", temperature=0, max_new_tokens=24).predict(beginnings)
+    assert in_node(COMPLETIONS, folder, tmp_path, beginnings) == [beginning + answer["completion"] for beginning, answer in zip(beginnings, answers)]

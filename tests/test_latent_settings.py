@@ -77,18 +77,6 @@ def latent_losses(config):
     return latent_loss(a, b, config.latent).item()
 
 
-def draft_loss(config):
-    "The loss of the last stage on some rows."
-    import torch
-    from cockatoo.latent.training import LatentTraining
-
-    training = LatentTraining(config).prepare()
-    stage = training.stage(training.plans[-1])
-    batch = stage.collate([stage.dataset[i] for i in range(3)])
-    batch.pop("rows")
-    with torch.no_grad(): return stage.loss_sum(training.model.eval(), batch)[0].item()
-
-
 def widths(config):
     "The error that names a width which is not that of the model, or the model."
     from cockatoo.latent.data import load
@@ -275,7 +263,6 @@ WALK = {
     "latent.stop_latent_l2_threshold": (3., stopping, SMALL),
     **{f"latent.{name}": (value, latent_losses) for name, value in {
         "latent_mse_weight": .5, "contrastive_weight": .5, "contrastive_temperature": .5}.items()},
-    "latent.draft_weight": (.5, draft_loss, TINY, "tiny"),
     "latent.prompt": ("{text}: in short", prompts),
     "latent.prompt_max_length": (5, prompts),
     "latent.eval_rows": (0, run_report, SHORT | {"latent.eval_rows": 2}, "tiny"),
@@ -290,9 +277,9 @@ WALK = {
     "stages.passage_words": (5, rows, TINY | {"stages.pretrain_target": "next_passage"}, "tiny"),
     "stages.training_phase": ("identity", plans),
     **{f"stages.{stage}_{name}": (value, plans)
-       for stage in ("pretrain_middle", "pretrain_adapter", "finetune_middle", "finetune_draft", "finetune_adapter")
+       for stage in ("pretrain_middle", "pretrain_draft", "pretrain_adapter", "finetune_middle", "finetune_adapter")
        for name, value in {"epochs": 9, "learning_rate": .5, "batch_size": 3, "max_samples": 5}.items()},
-    **{f"stages.finetune_draft_{name}": (value, plans, NORMAL | {"stages.finetune_draft_epochs": 1})
+    **{f"stages.pretrain_draft_{name}": (value, plans, NORMAL | {"stages.pretrain_draft_epochs": 1})
        for name, value in {"learning_rate": .5, "batch_size": 3, "max_samples": 5}.items()},
     **{f"stages.{name}": (5, limits) for name in (
         "pretrain_middle_max_samples_wikitext", "pretrain_middle_max_samples_arxiv", "pretrain_middle_max_samples_english",

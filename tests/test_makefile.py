@@ -22,8 +22,8 @@ TARGETS = {  # of document 004 -> the arguments of `cockatoo`, or a part of what
     "train-multi SAMPLE=7": "--data flickr coco --data.max-samples 7", "train-all": "--data all",
     "train MODEL_TYPE=minilm DATASET=demo SIZE=tiny RUN=runs/mine OPTIONS='--loss.name bce'":
         "train --model-type minilm --data demo --size tiny --output-dir runs/mine --loss.name bce",
-    "list-models": "models"}
-OTHERS = {"status": "doctor", "check-python": "python", "help": "make train-multi", "quantize": "no ONNX export yet",
+    "list-models": "models", "quantize RUN=runs/mine": "export runs/mine --quantize int8"}
+OTHERS = {"status": "doctor", "check-python": "python", "help": "make train-multi",
           "upload-hub": "MODEL_ID=owner/name"}
 
 

@@ -11,10 +11,12 @@ from types import SimpleNamespace
 
 import torch
 
+from .graphs import OnnxCaptioner, caption_with_graphs, open_graphs
 from .model import reload
 from .types import CAPTIONER
 from ..core.registry import Loaded
 from ..models.checkpoints import loading, read_config
+from ..models.onnx import graph_file
 
 # %% ../../nbs/23_captioner.others.ipynb #c1ecf22d
 CLASSES = CAPTIONER.model_classes[1:]  # All but LLaVA
@@ -23,8 +25,8 @@ CLASSES = CAPTIONER.model_classes[1:]  # All but LLaVA
 def is_other(
     folder: str | Path,  # A model folder
 ) -> bool:
-    "Is this a captioner of another class than LLaVA?"
-    return any(name in CLASSES for name in read_config(folder).get("architectures") or ())
+    "Is this a captioner that gives captions only: of another class than LLaVA, or an exported one?"
+    return graph_file(folder) is not None or any(name in CLASSES for name in read_config(folder).get("architectures") or ())
 
 
 def reload_any(
@@ -32,6 +34,7 @@ def reload_any(
 ) -> Loaded:  # float32, on the CPU, in evaluation mode
     "Load a finished captioner of any form; its processor has `image_processor` and `tokenizer`."
     if not is_other(folder): return reload(folder)
+    if graph_file(folder): return open_graphs(folder)
     from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
     with loading(folder):
@@ -44,7 +47,7 @@ def reload_any(
 # %% ../../nbs/23_captioner.others.ipynb #c070cbfb
 def _options(model, settings):
     "The arguments of `generate`."
-    options = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False}
+    options = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": False, "repetition_penalty": settings.repetition_penalty}
     if settings.do_sample and settings.temperature:
         options |= {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
     decoder = getattr(model.config, "decoder", None) or getattr(model.config, "text_config", None) or model.config
@@ -61,7 +64,8 @@ def caption_pixels(
     settings,  # The `generation` section of a configuration
     batch_size: int = 16,  # Most images in a batch
 ) -> list:  # Captions, in the order of the images
-    "Caption images with a model of another class than LLaVA."
+    "Caption images with a model of another class than LLaVA, or with an exported one."
+    if isinstance(model, OnnxCaptioner): return caption_with_graphs(model, processor, pixels, settings, batch_size)
     captions, options = [], _options(model, settings)
     for part in pixels.split(batch_size):
         with loading("generate"):  # quietly: a padding token that is the end, too, is no fault of the user

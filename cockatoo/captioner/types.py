@@ -101,7 +101,7 @@ modern-large, train-large | SigLIP-SO400M + OPT-350M | --size modern-large: 825,
 legacy, train-legacy | ViT + DistilGPT2, with cross-attention | --size legacy: the same two networks, joined by a projection
 MODEL_ID, model_id, commit_message | upload.py, mozilla/distilvit | cockatoo push RUN --repo-id OWNER/NAME
 push_to_hub | a flag of train | cockatoo push RUN --repo-id OWNER/NAME, after training
-onnx, quantize, task, MODEL_PATH | one graph, quantized after training | cockatoo export; not for captioners yet
+onnx, quantize, task, MODEL_PATH | one graph, quantized after training | cockatoo export RUN --quantize int8: three graphs, measured before they are kept
 report_to | none | log.jsonl holds every number; --telemetry.tensorboard and --telemetry.training-url send them on
 NCCL_P2P_DISABLE, NCCL_IB_DISABLE, WANDB_LOG_MODEL | set by training | the package sets no environment variable
 PYTORCH_ENABLE_MPS_FALLBACK, WANDB_PROJECT | set by training | the package sets no environment variable
@@ -114,7 +114,7 @@ DistilVitFlow, GenAIFlow | Metaflow on Kubernetes | flows/train_flow.py, for eve
 make install, make check-python | Python 3.11 | any Python from 3.10 on; make install is make setup
 make train-quick | 100 images of validation, an epoch | minilm on generated texts, without a download; DATASET=validation SAMPLE=100 for captions
 make test | compares two models | runs the tests of the project; cockatoo compare compares
-make quantize | of a trained model | cockatoo export RUN --quantize int8; not for captioners yet
+make quantize | of a trained model | cockatoo export RUN --quantize int8
 make upload-hub | upload.py | cockatoo push RUN --repo-id OWNER/NAME
 make format | black | cleans the notebooks and exports the package; their style is that of fastcore
 make clean-all | removes checkpoints | and the cache; models and metrics of runs stay
@@ -189,4 +189,5 @@ CAPTIONER = Family(
     evaluate="cockatoo.captioner.evaluation:evaluate", compare="cockatoo.captioner.compare:compare_captions",
     record="cockatoo.captioner.compare:record_captions",
     results_table="cockatoo.captioner.metrics:results_table", predictor="cockatoo.captioner.predict:CaptionPredictor",
+    exporter="cockatoo.captioner.exporter:CaptionExporter", quantizations=("int8", "fp16", "int4"), service="cockatoo.captioner.service:captioner_service",
     card="cockatoo.captioner.card:caption_card", view="cockatoo.captioner.view:CaptionerView")

@@ -202,7 +202,9 @@ With `cockatoo`: `Predictor.load(".")`, as for the model itself. With transforme
 {fence}js
 const classify = await pipeline("text-classification", folder, {dtype: "DTYPE"});
 await classify(["a first text"], {top_k: null});
-{fence}'''
+{fence}
+
+transformers.js 4 cuts a text that is too long after it has added the special tokens, so such a text lacks its last one, and its scores differ a little.'''
 _USAGE_OTHER = '''With `cockatoo`, which applies labels and thresholds itself:
 
 {fence}py
@@ -215,7 +217,6 @@ for answer in predictor.predict(["a first text", "a second text"]): print(answer
 # %% ../../nbs/51_classifier.exporter.ipynb #57a359de
 class ClassifierExporter:
     "The `exporter` slot of the classifiers."
-
 
     def __init__(
         self,

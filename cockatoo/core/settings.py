@@ -178,6 +178,7 @@ class GenerationSettings(Settings):
     temperature: float = setting(0.7, "Sampling temperature (0: greedy decoding)", ge=0)
     top_p: float = setting(0.9, "Nucleus sampling: cumulative probability of the tokens sampled from", gt=0, le=1)
     top_k: int = setting(50, "Number of most likely tokens sampled from (0: all)", "tokens", ge=0)
+    repetition_penalty: float = setting(1.0, "Divisor of the scores of tokens that the text already has (1: none)", gt=0, le=10)
 
 # %% ../../nbs/00_core.settings.ipynb #1db34147
 class ComputeSettings(Settings):

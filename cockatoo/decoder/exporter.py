@@ -20,7 +20,7 @@ from .evaluation import StageEvaluator, stage_of_source
 from .folders import reload, stock_form
 from .generation import stream_tokens
 from .tokenizer import control_tokens
-from ..export.decoders import decoder_graph, loss_check, next_token_checks, written_check
+from ..export.decoders import decoder_graph, loss_check, next_token_checks, token_loss, written_check
 from ..export.gate import LIMITS, speed_checks
 from ..export.onnx import Graph
 from ..models.onnx import JS_DTYPES
@@ -35,12 +35,6 @@ class Reference(NamedTuple):
     logits: np.ndarray  # (rows, tokens, vocabulary) float32
     prompts: list  # Of token ids
     written: list  # Of token ids: what follows each prompt, greedily
-
-# %% ../../nbs/54_decoder.exporter.ipynb #91dadf9a
-def _loss(logits, targets):
-    "Nats a token."
-    logits = torch.from_numpy(logits)
-    return float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(targets).flatten()))
 
 # %% ../../nbs/54_decoder.exporter.ipynb #ea1d7e3f
 _USAGE = '''With `cockatoo`: `cockatoo predict .  "the beginning of a text"`, as for the model itself; in Python `CompletionPredictor.load(".")`.{stock}'''
@@ -79,7 +73,7 @@ class DecoderExporter:
         about = {
             "cockatoo": cockatoo.__version__, "family": "decoder", "max_length": config.max_position_embeddings,
             "tokens": {"bos": tokens.bos, "eos": tokens.eos, "pad": tokens.pad}, "preprocessing": {"text": {"tokenizer": "tokenizer.json", "padding_side": "left"}}}
-        return decoder_graph(self.model, config.num_key_value_heads, config.head_dim, config.num_hidden_layers, metadata=about)
+        return decoder_graph(self.model, config, metadata=about)
 
     def _rows(self, data, settings, most):
         "Token ids of validation rows."
@@ -108,9 +102,9 @@ class DecoderExporter:
         graph, tokenizer, _ = reload(folder)
         limits, ids = LIMITS[self.number_format], reference.ids[:, :-1]
         if len(tokenizer) != len(self.tokenizer): self.tokenizer = tokenizer  # Its ids are then other ones, and every check shows it
-        after = _loss(graph.step(ids)[0], reference.ids[:, 1:])
+        targets = reference.ids[:, 1:]
         checks = [
             written_check(reference.written, self._written(graph, reference.prompts), self.number_format == "fp32"),
             *next_token_checks(reference.logits, lambda ids, seen: graph.step(ids, seen)[0], ids, limits),
-            loss_check(_loss(reference.logits, reference.ids[:, 1:]), after, limits.metric_drop)]
+            loss_check(token_loss(reference.logits, targets), token_loss(graph.step(ids)[0], targets), limits.metric_drop)]
         return [*checks, *speed_checks(self._written, self.model, graph, reference.prompts[:4], reference.prompts[:1], limits.relative_speed)]

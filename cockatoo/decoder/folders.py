@@ -189,6 +189,7 @@ def generation_config(
     sampling = {name: getattr(settings, name) for name in ("temperature", "top_p", "top_k")} if samples else {}
     return GenerationConfig(
         max_new_tokens=settings.max_new_tokens, num_beams=settings.num_beams, do_sample=samples, **sampling,
+        repetition_penalty=settings.repetition_penalty,
         bos_token_id=tokens.bos, eos_token_id=tokens.eos, pad_token_id=tokens.pad)
 
 # %% ../../nbs/24_decoder.folders.ipynb #47a2474b

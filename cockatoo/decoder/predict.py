@@ -86,44 +86,33 @@ def stream_text(
     question: bool = False,  # Is it a question that wants an answer?
 ) -> Iterator[str]:
     "The continuation in pieces, each as soon as it is certain."
-    yield from self._stream([self.prompt_ids(text, language, question)], [stop], seed)[0]
+    for _, piece, _ in self.pieces_of([self.prompt_ids(text, language, question)], [stop], seed):
+        if piece: yield piece
 
 
 @patch
-def _stream(self: CompletionPredictor, prompts, stops, seed):
-    "A generator of text pieces for each of some prompts that are continued together."
+def pieces_of(
+    self: CompletionPredictor,
+    prompts: list,  # Token ids, from `prompt_ids`
+    stops: list,  # Strings that end each of them
+    seed: int | None = None,  # Same seed, same texts
+) -> Iterator[tuple]:  # (row, piece, `None`) for each token; the last one of a row has `stop` or, where there was no end, `length`
+    "The continuations of some prompts, token by token; a piece is empty where its text is not certain yet."
     device = self.model.device
     generator = torch.Generator(device)
     generator.seed() if seed is None else generator.manual_seed(seed)
     suppressed = self.tokens.pad, self.tokens.unk, self.tokens.bos
     chosen = stream_tokens(self.model, prompts, self.settings, self.stops(), suppressed, self.tokens.pad, generator)
-    return [self._one(chosen, 0, stops[0])] if len(prompts) == 1 else self._several(chosen, stops)
-
-
-@patch
-def _one(self: CompletionPredictor, chosen, row, stop):
-    "The text of a single prompt as it comes."
-    stream = TextStream(self.pieces, stop)
-    for tokens in chosen:
-        if int(tokens[row]) in self.stops(): break
-        piece = stream.feed(int(tokens[row]))
-        if piece: yield piece
-        if stream.ended: return
-    rest = stream.close()
-    if rest: yield rest
-
-
-@patch
-def _several(self: CompletionPredictor, chosen, stops):
-    "The whole texts of several prompts, each as a list of one piece."
-    streams, texts, done = [TextStream(self.pieces, stop) for stop in stops], [""] * len(stops), [False] * len(stops)
+    streams, running = [TextStream(self.pieces, stop) for stop in stops], set(range(len(prompts)))
     for tokens in chosen:
         for row, token in enumerate(tokens.tolist()):
-            if done[row]: continue
-            if token not in self.stops(): texts[row] += streams[row].feed(token)
-            done[row] = token in self.stops() or streams[row].ended
-        if all(done): break
-    return [[text + stream.close()] for text, stream in zip(texts, streams)]
+            if row not in running: continue
+            stream = streams[row]
+            piece = stream.close() if token in self.stops() else stream.feed(token)
+            if token in self.stops() or stream.ended: running.discard(row)
+            yield row, piece, None if row in running else "stop"
+        if not running: return
+    for row in sorted(running): yield row, streams[row].close(), "length"
 
 # %% ../../nbs/54_decoder.predict.ipynb #81d00c45
 @patch
@@ -142,8 +131,8 @@ def predict(
             try: prompts[place] = self.prompt_ids(text, **options)
             except DataError as error: prompts[place] = error
         usable = [place for place, prompt in prompts.items() if isinstance(prompt, list)]
-        written = self._stream([prompts[place] for place in usable], [stop] * len(usable), seed) if usable else []
-        found = {place: "".join(pieces) for place, pieces in zip(usable, written)}
+        found = dict.fromkeys(usable, "")
+        for row, piece, _ in self.pieces_of([prompts[place] for place in usable], [stop] * len(usable), seed) if usable else (): found[usable[row]] += piece
         for place, text in enumerate(part):
             answers.append({"text": text, "completion": found[place]} if place in found else {"text": text, "error": str(prompts[place])})
     return answers

@@ -36,7 +36,7 @@ from ..training.stage import Stage
 # %% ../../nbs/44_decoder.training.ipynb #59b06e23
 _WITHOUT_EFFECT = {
     "training.layerwise_learning_rate_decay": 1.0, "training.group_by_length": False, "training.max_batch_tokens": None, "model.unpad": False,
-    "model.freeze_embeddings": False, "model.frozen_layers": 0, "model.projection_dim": None, "generation.num_beams": 1}
+    "model.freeze_embeddings": False, "model.frozen_layers": 0, "model.projection_dim": None, "generation.num_beams": 1, "generation.repetition_penalty": 1.0}
 
 
 def check_settings(

@@ -164,6 +164,6 @@ curriculum: stage stages
     load_data="cockatoo.decoder.data:load", build="cockatoo.decoder.loading:build", reload="cockatoo.decoder.folders:reload",
     training="cockatoo.decoder.training:DecoderTraining", evaluate="cockatoo.decoder.evaluation:evaluate",
     results_table="cockatoo.decoder.metrics:results_table", predictor="cockatoo.decoder.predict:CompletionPredictor",
-    exporter="cockatoo.decoder.exporter:DecoderExporter", quantizations=("int8", "fp16", "int4"),
+    exporter="cockatoo.decoder.exporter:DecoderExporter", quantizations=("int8", "fp16", "int4"), service="cockatoo.decoder.service:decoder_service",
     card="cockatoo.decoder.card:decoder_card", view="cockatoo.decoder.view:DecoderView",
     check_data="cockatoo.decoder.check:check_data", report="cockatoo.decoder.report:DecoderReport", missing="two decoders are not compared yet")

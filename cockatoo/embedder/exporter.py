@@ -135,7 +135,6 @@ With `cockatoo`: `Embedder.load(".").encode(texts)`, as for the model itself.'''
 class EmbedderExporter:
     "The `exporter` slot of the embedder."
 
-
     def __init__(
         self,
         run: Run,  # A finished run, or a `ModelFolder`

@@ -191,6 +191,7 @@ def export_model(
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
         copy_files(run.model_dir, partial)
+        if hasattr(exporter, "complete"): exporter.complete(partial)  # Files that other readers need
         graphs = exporter.graph()
         for part, graph in (graphs if isinstance(graphs, dict) else {"model": graphs}).items():
             write_graph(graph, partial/GRAPH_FOLDER, number_format, part)

@@ -168,7 +168,7 @@ def size_check(
     folder: str | Path,  # Of the graphs
 ) -> Check:
     "The size of the weights before and after."
-    weights = [each for pattern in ("*.safetensors", "pytorch_model*.bin") for each in Path(model_dir).glob(pattern)]
+    weights = [each for pattern in ("*.safetensors", "pytorch_model*.bin") for each in Path(model_dir).rglob(pattern)]
     before, after = sum(each.stat().st_size for each in weights) / 1e6, sum(each.stat().st_size for each in Path(folder).glob("*.onnx")) / 1e6
     return Check("size, MB", before, after, after / before if before else None)
 

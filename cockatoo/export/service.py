@@ -102,7 +102,7 @@ def _known_path(scope):
     return scope["path"] if scope["path"] in _ROUTES else "other"
 
 
-_ROUTES = {"/health", "/labels", "/metrics", "/predict", "/batch", "/embed", "/v1/embeddings", "/openapi.json"}
+_ROUTES = {"/health", "/labels", "/metrics", "/predict", "/batch", "/embed", "/v1/embeddings", "/caption", "/captions", "/v1/completions", "/openapi.json"}
 
 
 async def _plain(send, status, detail):

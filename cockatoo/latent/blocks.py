@@ -142,7 +142,7 @@ class PrefixAdapter(nn.Module):
 
     def forward(self, latents):
         "(batch, latents, width) -> (batch, prefix, decoder width)."
-        x = self.queries.expand(len(latents), -1, -1)
+        x = self.queries.expand(latents.shape[0], -1, -1)
         x = x + self.attention(x, latents, bias=self.nearness)
         return x + self.feed_forward(self.norm(x))
 
@@ -182,7 +182,7 @@ class AttentionProjection(nn.Module):
 
     def forward(self, states, mask):
         "States (batch, tokens, width) and where there are some -> (batch, latents, latent width)."
-        x = self.queries.expand(len(states), -1, -1)
+        x = self.queries.expand(states.shape[0], -1, -1)
         mask = mask | ~mask.any(1, keepdim=True)  # A row of nothing attends to zeros
         x = x + self.attention(x, self.state_norm(states), mask)
         return self.last(self.last_norm(x + self.feed_forward(self.norm(x))))
@@ -225,7 +225,7 @@ class LocalProjection(nn.Module):
         states = (states - self.state_mean) / self.state_scale * seen
         distance = (torch.arange(states.shape[1], device=states.device) - self.place[..., None]).abs()
         mask = mask | ~mask.any(1, keepdim=True)  # A row of nothing attends to zeros
-        x = self.attention(self.queries.expand(len(states), -1, -1), states, mask, -self.slope[..., None] * distance)
+        x = self.attention(self.queries.expand(states.shape[0], -1, -1), states, mask, -self.slope[..., None] * distance)
         return self.last(self.last_norm(x + self.feed_forward(self.norm(x))))
 
 

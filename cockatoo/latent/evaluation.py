@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import torch
 
+from ..core.errors import ConfigError
 from .baselines import BASELINES, baseline_texts
 from .data import load_texts
 from .inputs import LatentInputs, StageRows
@@ -20,6 +21,7 @@ from .metrics import baseline_report, text_report
 from .model import LatentModel
 from .stages import StagePlan, stage_plans
 from ..models.batching import length_batches, without_autocast
+from ..models.onnx import graph_file
 from ..training.distributed import training_device
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
@@ -29,7 +31,7 @@ def stage_loss(
     plan: StagePlan,  # What the stage trains
     model: LatentModel,  # In training or evaluation mode
     batch: dict,  # From the collator of the stage, without `rows`
-    drafts: DraftLoss | None = None,  # Needed by a stage of drafts, and added to the loss of the decoder
+    drafts: DraftLoss | None = None,  # Needed by a stage of drafts
 ) -> tuple:  # (sum of the losses, items)
     "The loss of a batch: over rows between latents, over tokens of the decoder."
     inputs = {name: batch[name] for name in ("states", "input_ids", "attention_mask") if name in batch}
@@ -39,9 +41,7 @@ def stage_loss(
     ids, mask = batch["target_ids"], batch["target_mask"]
     *_, logits, prefix = model(**inputs, target_ids=ids, language=plan.loss == "language", decode=plan.loss != "draft")
     if plan.loss == "draft": return drafts(prefix, ids, mask), mask.sum()
-    loss = target_loss(logits, ids, mask)
-    if drafts is not None: loss = loss + model.settings.draft_weight * drafts(prefix, ids, mask)
-    return loss, mask.sum()
+    return target_loss(logits, ids, mask), mask.sum()
 
 # %% ../../nbs/45_latent.evaluation.ipynb #b901f7a6
 EVAL_ROWS = 512  # Validation rows that the loss of a stage is computed on
@@ -208,6 +208,7 @@ def open_finished(
 ) -> SplitEvaluator:
     "The evaluator of a finished run."
     config = run.config
+    if graph_file(run.model_dir): raise ConfigError(f"{run.name}: is an exported latent model, which writes texts; evaluate the run that it was made from")
     loaded = load_texts(
         evaluation_data(run, data, settings), splits=(split,), cut=data is None, corpora=None if data else config.corpora)
     check_evaluation_rows(run, split, loaded, data)

@@ -73,8 +73,9 @@ class LatentInputs:
 
     @cached_property
     def drafts(self):
-        "The loss of a prefix as a draft of the training targets."
-        return DraftLoss(self.model.decoder.get_input_embeddings().weight, self.targets(self.data.splits["train"]["target"][:])[0])
+        "The loss of a prefix as a draft of training texts."
+        rows = self.data.splits["train"]
+        return DraftLoss(self.model.decoder.get_input_embeddings().weight, self.targets([*rows["source"][:], *rows["target"][:]])[0])
 
     def encode(self, input_ids, attention_mask):
         "States of some texts."

@@ -19,10 +19,12 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokeni
 from ..core.errors import CheckpointError, ConfigError
 from ..core.registry import Loaded
 from ..core.settings import sections
+from .graphs import OnnxLatentModel
 from .model import LatentModel
 from ..models.checkpoints import find_checkpoint, forget_calls, loading, read_json_file
 from ..models.core import check_attention, check_lengths, set_dropout
 from ..models.frozen import weights_digest
+from ..models.onnx import graph_file
 from ..models.tiny import byte_pieces, check_tiny, tiny_encoder, token_id_settings
 
 # %% ../../nbs/25_latent.loading.ipynb #3d7f306d
@@ -163,7 +165,7 @@ def save(
 
 
 def reload(
-    folder: str | Path,  # From `save`
+    folder: str | Path,  # From `save`, or exported
 ) -> Loaded:  # `(LatentModel, Tokenizers, None)` in float32, in evaluation mode
     "Read a latent model; raises `CheckpointError` that names what a folder lacks."
     from safetensors.torch import load_file
@@ -171,6 +173,9 @@ def reload(
     folder = Path(folder)
     described = read_json_file(folder/"config.json")
     if not described or "latent" not in described: raise CheckpointError(f"{folder}: its config.json has no section 'latent'; expected the folder of a latent model")
+    if graph_file(folder):
+        with loading(folder): tokenizers = [AutoTokenizer.from_pretrained(folder/part) for part in ("encoder", "decoder")]
+        return Loaded(OnnxLatentModel(folder, described).eval(), Tokenizers(*tokenizers))
     settings, attention = sections()["latent"](**described["latent"]), described["attention"]
     encoder, tokenizer = frozen_encoder(folder/"encoder", attention)
     decoder, writer = frozen_decoder(folder/"decoder", attention)

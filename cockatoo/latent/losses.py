@@ -48,14 +48,14 @@ DRAFT_SCALE = 20.  # Of the cosines
 
 
 class DraftLoss:
-    "Cross-entropy of the tokens of the targets, each predicted from the prefix vector in its place, over the tokens that occur in targets."
+    "Cross-entropy of the tokens of texts, each predicted from the prefix vector in its place, over the tokens that occur in training texts."
 
     def __init__(
         self,
         table: Tensor,  # (vocabulary, width): the token vectors of the decoder
-        targets: list,  # Ids of the training targets, with EOS
+        texts: list,  # Ids of training texts, with EOS
     ):
-        ids = torch.tensor([i for row in targets for i in row], device=table.device)
+        ids = torch.tensor([i for row in texts for i in row], device=table.device)
         counts = torch.bincount(ids, minlength=len(table))
         kept = counts.nonzero()[:, 0]
         self.place = torch.full((len(table),), -1, device=table.device)  # Token -> its number among those that occur

@@ -29,7 +29,9 @@ def sampling_options(
 ) -> dict:  # Arguments of `generate`
     "How text is generated; temperature 0 is greedy decoding."
     samples = settings.do_sample and settings.temperature > 0
-    options = {"max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": samples}
+    options = {
+        "max_new_tokens": settings.max_new_tokens, "num_beams": settings.num_beams, "do_sample": samples,
+        "repetition_penalty": settings.repetition_penalty}
     if samples: options |= {"temperature": settings.temperature, "top_p": settings.top_p, "top_k": settings.top_k}
     else: options |= {"temperature": None, "top_p": None, "top_k": None}
     return options
@@ -125,7 +127,7 @@ class LatentModel(nn.Module):
         table, first = self.decoder.get_input_embeddings(), self.decoder.config.bos_token_id
         parts = [prefix] if following is None else [prefix, following]
         if self.settings.prefix_after_bos and first is not None:
-            parts.insert(0, table(torch.full((len(prefix), 1), first, device=prefix.device)))
+            parts.insert(0, table(torch.full((prefix.shape[0], 1), first, device=prefix.device)))
         return torch.cat([part.to(table.weight.dtype) for part in parts], 1)
 
     def target_logits(self, prefix, target_ids):

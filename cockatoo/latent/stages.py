@@ -31,7 +31,7 @@ class StagePlan:
 
 # %% ../../nbs/45_latent.stages.ipynb #4f5e8c5a
 def _four(config):
-    "The plans of the four stages, and of the draft before the last."
+    "The plans of the four stages, and of the draft before the second."
     s, middle_target = config.stages, config.stages.pretrain_target
     projection = () if s.freeze_encoder_compression_in_pipeline else ("projection",)
     denoising = s.denoising if middle_target == "denoising" else 0.
@@ -44,10 +44,10 @@ def _four(config):
     pretraining = [
         plan("pretrain_middle", loss="latents", pairs=False, trained=("middle", *projection), hidden_states=denoising,
              next_passage=middle_target == "next_passage"),
-        plan("pretrain_adapter", loss="targets", pairs=False, trained=("adapter", *projection), uses_middle=s.adapter_pretrain_use_middle)]
+        *[plan(name, loss=loss, pairs=False, trained=("adapter", *projection), uses_middle=s.adapter_pretrain_use_middle)
+          for name, loss in (("pretrain_draft", "draft"), ("pretrain_adapter", "targets"))]]
     finetuning = [
         plan("finetune_middle", loss="latents", pairs=True, trained=("middle",)),
-        plan("finetune_draft", loss="draft", pairs=True, trained=joint),
         plan("finetune_adapter", loss="targets", pairs=True, trained=joint)]
     return (pretraining if s.run_pretraining else []) + (finetuning if s.run_finetuning else [])
 

@@ -136,7 +136,7 @@ class LatentTraining:
         set_trained(model, plan.trained, plan.encoder_layers)
         rows = StageRows(self.inputs, plan, "train", plan.max_samples)
         evaluator = StageEvaluator(self.inputs, plan) if config.training.eval_strategy != "no" else None
-        drafts = self.inputs.drafts if plan.loss == "draft" or plan.loss == "targets" and config.latent.draft_weight else None
+        drafts = self.inputs.drafts if plan.loss == "draft" else None
         return Stage(
             name=plan.name, model=model, dataset=rows.dataset, collate=rows.collator(), loss_sum=partial(stage_loss, plan, drafts=drafts), count=count_items,
             optimizer=partial(latent_optimizer, config), split_batch=None if plan.loss == "latents" else split_targets,

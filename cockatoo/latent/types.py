@@ -46,16 +46,16 @@ SIZES = {
         "model": dict(checkpoint="sentence-transformers/all-MiniLM-L6-v2", max_length=128, inference_max_length=128),
         "latent": dict(
             decoder_checkpoint=_SMOLLM2, encoder_hidden_dim=384, decoder_hidden_dim=576, prefix_len=16, pooling="local",
-            use_prefix_rope=False, max_target_len=24, middle_dropout=0., adapter_dropout=0., draft_weight=.2),
+            use_prefix_rope=False, max_target_len=24, middle_dropout=0., adapter_dropout=0.),
         "stages": dict(
-            pretrain_middle_epochs=1, pretrain_adapter_epochs=1, finetune_middle_epochs=1, finetune_draft_epochs=3, finetune_adapter_epochs=1,
-            finetune_adapter_learning_rate=3e-4, pretrain_middle_max_samples=4_000, pretrain_adapter_max_samples=2_000, finetune_middle_max_samples=8_000,
-            finetune_draft_batch_size=64),
+            pretrain_middle_epochs=1, pretrain_draft_epochs=2, pretrain_adapter_epochs=1, finetune_middle_epochs=1, finetune_adapter_epochs=2,
+            finetune_adapter_learning_rate=5e-4, pretrain_middle_max_samples=4_000, pretrain_adapter_max_samples=2_000, finetune_middle_max_samples=8_000,
+            pretrain_draft_batch_size=64),
         "corpora": dict(pretraining="data"),
         "training": dict(
             batch_size=16, gradient_accumulation_steps=1, learning_rate=1e-3, warmup_steps=50, gradient_checkpointing=False,
             eval_batch_size=32),
-        "generation": dict(max_new_tokens=24, do_sample=False),
+        "generation": dict(max_new_tokens=24, do_sample=False, repetition_penalty=1.2),
         "architecture": dict(
             hidden_size=384, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=12, vocab_size=30522,
             max_position_embeddings=512)},
@@ -147,7 +147,7 @@ LATENT = Family(
     reload="cockatoo.latent.loading:reload", training="cockatoo.latent.training:LatentTraining",
     evaluate="cockatoo.latent.evaluation:evaluate", compare="cockatoo.latent.compare:compare_texts",
     record="cockatoo.latent.compare:record_texts", results_table="cockatoo.latent.metrics:results_table",
-    predictor="cockatoo.latent.predict:LatentPredictor", card="cockatoo.latent.card:latent_card",
+    predictor="cockatoo.latent.predict:LatentPredictor", exporter="cockatoo.latent.exporter:LatentExporter", quantizations=("int8", "fp16", "int4"), card="cockatoo.latent.card:latent_card",
     view="cockatoo.latent.view:LatentView",
     reference_names={"002": REFERENCE_NAMES},
     old_names={f"latent.{old}": REFERENCE_NAMES[old] for old in (
