@@ -21,9 +21,9 @@ def minutes(log):
     "Minutes of all processes of a run up to the last evaluation of its last stage; the baselines come after it."
     total, born, last = 0., None, 0.
     for line in log:
-        if line["event"] == "start" and line["born"] != born: total, born = total + (last - born if born else 0.), line["born"]
+        if line["event"] == "start" and line["born"] != born: total, born = total + (max(0., last - born) if born else 0.), line["born"]
         if line["event"] in ("train", "evaluate"): last = line["time"]
-    return (total + last - born) / 60
+    return (total + max(0., last - born)) / 60  # A process that only makes the report has no such line
 
 
 def rows_of(report):

@@ -121,9 +121,8 @@ def train_lora(
     decoder = copy.deepcopy(decoder).requires_grad_(False)
     rank = lora_rank(decoder, parameters)
     add_lora(decoder.base_model, LoraSettings(r=rank, alpha=rank, dropout=0.))
-    if fast:
-        for p in decoder.parameters():
-            if not p.requires_grad: p.data = p.data.bfloat16()
+    exact = [(p, p.data) for p in decoder.parameters() if not p.requires_grad] if fast else []
+    for p, data in exact: p.data = data.bfloat16()
     trained = [p for p in decoder.parameters() if p.requires_grad]
     rows = _training_rows(tokenizer, sources, targets, config)
     order, steps, losses = torch.randperm(len(rows)).tolist(), -(-len(rows) // batch_size), []
@@ -144,6 +143,7 @@ def train_lora(
         optimizer.step()
         losses.append(loss.item())
         progress()
+    for p, data in exact: p.data = data  # The adapters are used beside the exact weights
     save_adapters(decoder, decoder.base_model, folder)
     last = losses[-max(1, len(losses) // 10):]
     return {"rank": rank, "parameters": sum(p.numel() for p in trained), "rows": len(rows), "loss": sum(last) / len(last)}

@@ -6,6 +6,8 @@
 __all__ = ['PARTS', 'stop_latents', 'sampling_options', 'LatentModel', 'part_parameters', 'set_trained', 'latent_parameters']
 
 # %% ../../nbs/25_latent.model.ipynb #e3b8a597
+import warnings
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -175,9 +177,11 @@ class LatentModel(nn.Module):
         texts, going = [[] for _ in range(len(z))], (~self.is_stop(z)).nonzero()[:, 0]
         if not len(going): return texts
         inputs = self.decoder_inputs(self.prefix(z[going]))
-        made = self.decoder.generate(
-            inputs_embeds=inputs, attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long, device=z.device),
-            eos_token_id=eos_token_id, pad_token_id=pad_token_id, **sampling_options(settings))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Passing `repetition_penalty`")  # That it counts new tokens only is as it should be
+            made = self.decoder.generate(
+                inputs_embeds=inputs, attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long, device=z.device),
+                eos_token_id=eos_token_id, pad_token_id=pad_token_id, **sampling_options(settings))
         for row, ids in zip(going.tolist(), made.tolist()):
             texts[row] = ids[:ids.index(eos_token_id)] if eos_token_id in ids else ids
         return texts
