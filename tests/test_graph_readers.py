@@ -1,4 +1,4 @@
-"""Exported ONNX folders of a classifier, an embedder, a captioner and a decoder in other people's hands, where these are installed: OpenVINO, and transformers.js in Node.
+"""Exported ONNX folders of a classifier, an embedder and a captioner in other people's hands, where these are installed: OpenVINO, and transformers.js in Node.
 
 Node looks for `@huggingface/transformers` in the folders of NODE_PATH and in its usual places. transformers.js (4.3) cuts a long text after the special tokens
 are added, so that the last one is lost, with every model; a program that puts it back gets our scores."""
@@ -127,10 +127,6 @@ for (const file of texts) {
   found.push(processor.batch_decode(tokens.slice(null, [inputs.input_ids.dims[1], null]), {skip_special_tokens: true})[0].trim());
 }
 return found;"""
-COMPLETIONS = """
-const write = await pipeline("text-generation", folder, {dtype: "fp32"}), found = [];
-for (const text of texts) found.push((await write(text, {max_new_tokens: 24, do_sample: false}))[0].generated_text);
-return found;"""
 
 
 def in_node(code, folder, place, inputs=TEXTS):
@@ -174,19 +170,3 @@ def test_captioner_in_node(tmp_path):
     captions = [answer["caption"] for answer in CaptionPredictor.load(run.path, device="cpu", num_beams=1).predict(files)]
     assert len(set(captions)) > 2
     assert in_node(CAPTIONS, folder, tmp_path, files) == captions
-
-
-@needs_node
-def test_decoder_in_node(tmp_path):
-    "What a decoder, in the form of a Llama, writes after some beginnings."
-    from cockatoo import resolve, train
-    from cockatoo.decoder.predict import CompletionPredictor
-    from cockatoo.export.exporting import export_model
-
-    config = resolve("decoder", "tiny", overrides={
-        "data.source": "demo", "data.max_samples": 60, "tokenizer.vocab_size": 1000, "training.max_steps": 40, "training.batch_size": 4, "compute.device": "cpu", "decoder.feed_forward": "swiglu"})
-    run = train(config, tmp_path / "run", progress=False)
-    folder = export_model(run, force=True).folder
-    beginnings = ["the", "def f(x):", "A list of"]
-    answers = CompletionPredictor.load(run.path, device="cpu", temperature=0, max_new_tokens=24).predict(beginnings)
-    assert in_node(COMPLETIONS, folder, tmp_path, beginnings) == [beginning + answer["completion"] for beginning, answer in zip(beginnings, answers)]
