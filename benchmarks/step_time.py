@@ -48,12 +48,12 @@ def measure(options):
 
     from cockatoo import resolve, train
 
-    rows = (WARM_UP + options.steps + 2)
+    steps = WARM_UP + options.steps + 2
     with tempfile.TemporaryDirectory() as folder:
         config = resolve(options.model_type, size=options.size, overrides={
-            "data.source": options.data, "training.eval_strategy": "no", "training.early_stopping_patience": 0, "training.max_steps": rows,
+            "data.source": options.data, "training.eval_strategy": "no", "training.early_stopping_patience": 0, "training.max_steps": steps,
             "training.gradient_accumulation_steps": 1, "thresholds.bootstrap_resamples": 0, "data.cache_dir": f"{folder}/cache"})
-        config = config.with_(**{"data.max_samples": max(1000, rows * config.training.batch_size)})
+        config = config.with_(**{"data.max_samples": max(1000, steps * config.training.batch_size)})
         watch = profiled(options.steps)
         train(config, Path(folder) / "run", callbacks=[watch], progress=False)
     seconds = Counter()

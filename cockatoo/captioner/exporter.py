@@ -53,7 +53,7 @@ def vision_graph(
     "The graph of the vision encoder and the projection, for `write_graph`."
     side = model.config.vision_config.image_size
     pixels = torch.randn(2, 3, side, side)
-    return Graph(VisionPart(model).eval(), {"pixel_values": pixels}, ("image_features",), {"pixel_values": {0: "batch"}}, arguments=(pixels,), weight_only=True)
+    return Graph(VisionPart(model).eval(), {"pixel_values": pixels}, ("image_features",), {"pixel_values": {0: "batch_size"}}, arguments=(pixels,), weight_only=True)
 
 # %% ../../nbs/53_captioner.exporter.ipynb #2ac74d90
 class Reference(NamedTuple):

@@ -12,10 +12,9 @@ import torch
 from transformers import AutoConfig, AutoProcessor, GenerationConfig
 
 from .model import generation_config, prompt_ids
-from ..core.errors import CheckpointError
 from ..core.registry import Loaded
 from ..models.checkpoints import loading
-from ..models.onnx import OnnxModel, graph_file
+from ..models.onnx import OnnxModel, part_files
 from ..models.onnx_decoder import OnnxDecoder, OnnxGenerator
 
 # %% ../../nbs/23_captioner.graphs.ipynb #5ce013b8
@@ -29,9 +28,7 @@ class OnnxCaptioner(OnnxGenerator):
         self,
         folder: str | Path,  # An exported folder
     ):
-        files = {part: graph_file(folder, part) for part in PARTS}
-        lacking = [part for part, file in files.items() if file is None]
-        if lacking: raise CheckpointError(f"{folder}: onnx/{lacking[0]}*.onnx is missing; expected {', '.join(PARTS)}; export the captioner again")
+        files = part_files(folder, PARTS)
         with loading(folder): config, generation = AutoConfig.from_pretrained(folder), GenerationConfig.from_pretrained(folder)
         super().__init__(config, OnnxModel(files["embed_tokens"], config), OnnxDecoder(files["decoder_model_merged"], config))
         self.vision, self.generation_config = OnnxModel(files["vision_encoder"], config), generation

@@ -18,6 +18,7 @@ from ..core.settings import GenerationSettings
 from ..export.decoders import decoder_graph, loss_check, probability_check, token_loss, vector_graph, written_check
 from ..export.gate import LIMITS, at_most, speed_checks
 from ..export.onnx import Graph
+from .batches import target_tokens
 from .data import load_texts
 from .loading import reload
 from .predict import LatentPredictor
@@ -121,8 +122,7 @@ class LatentExporter:
         rows = loaded.splits["validation"].select(range(min(self.rows, len(loaded.splits["validation"]))))
         texts, predictor = rows["source"][:], self._predictor(self.model)
         z = predictor.latents(texts, think=True)
-        targets = [self.tokenizers.decoder(text, add_special_tokens=False)["input_ids"][:self.settings.max_new_tokens] for text in rows["target"][:self.read]]
-        targets = [[*ids, self.tokenizers.end["eos_token_id"]] for ids in targets]
+        targets, _ = target_tokens(rows["target"][:self.read], self.tokenizers.decoder, self.run.config.latent.max_target_len)
         return Reference(texts, z, self._written(self.model, z), targets, [self._logits(each, row) for each, row in zip(torch.from_numpy(z), targets)])
 
     @torch.inference_mode()

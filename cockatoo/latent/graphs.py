@@ -11,11 +11,10 @@ from pathlib import Path
 from torch import nn
 from transformers import AutoConfig
 
-from ..core.errors import CheckpointError
 from ..core.settings import sections
 from .model import LatentModel, stop_latents
 from ..models.checkpoints import loading
-from ..models.onnx import OnnxModel, graph_file
+from ..models.onnx import OnnxModel, part_files
 from ..models.onnx_decoder import OnnxDecoder, OnnxGenerator
 
 # %% ../../nbs/25_latent.graphs.ipynb #b7a2d48f
@@ -31,9 +30,7 @@ class OnnxLatentModel(LatentModel):
         described: dict,  # Its `config.json`
     ):
         nn.Module.__init__(self)
-        files = {part: graph_file(folder, part) for part in PARTS}
-        lacking = [part for part, file in files.items() if file is None]
-        if lacking: raise CheckpointError(f"{folder}: onnx/{lacking[0]}*.onnx is missing; expected {', '.join(PARTS)}; export the model again")
+        files = part_files(folder, PARTS)
         with loading(folder): config = AutoConfig.from_pretrained(Path(folder)/"decoder")
         self.graphs = {part: OnnxModel(files[part], config) for part in PARTS[:4]}
         self.settings = sections()["latent"](**described["latent"])
