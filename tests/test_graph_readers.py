@@ -1,4 +1,4 @@
-"""Exported ONNX folders of a classifier, an embedder and a captioner in other people's hands, where these are installed: OpenVINO, and transformers.js in Node.
+"""Exported ONNX folders of a classifier, an embedder, a captioner and a decoder in other people's hands, where these are installed: OpenVINO, and transformers.js in Node.
 
 Node looks for `@huggingface/transformers` in the folders of NODE_PATH and in its usual places. transformers.js (4.3) cuts a long text after the special tokens
 are added, so that the last one is lost, with every model; a program that puts it back gets our scores."""
@@ -105,7 +105,7 @@ def why_not_node():
 
 needs_node = pytest.mark.skipif(bool(why_not_node()), reason=why_not_node() or "installed")
 NODE = """
-const {env, pipeline, AutoModel, AutoModelForImageTextToText, AutoModelForSequenceClassification, AutoProcessor, AutoTokenizer, RawImage} = require("@huggingface/transformers");
+const {env, pipeline, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification, AutoProcessor, AutoTokenizer, RawImage} = require("@huggingface/transformers");
 const fs = require("fs"), [home, folder, texts] = [process.argv[2], process.argv[3], JSON.parse(fs.readFileSync(process.argv[4]))];
 env.allowRemoteModels = false; env.localModelPath = home;
 const run = async () => { %s };
@@ -125,6 +125,16 @@ const processor = await AutoProcessor.from_pretrained(folder), model = await Aut
 for (const file of texts) {
   const inputs = await processor(await RawImage.read(file), "<image>"), tokens = await model.generate({...inputs, max_new_tokens: 30, do_sample: false});
   found.push(processor.batch_decode(tokens.slice(null, [inputs.input_ids.dims[1], null]), {skip_special_tokens: true})[0].trim());
+}
+return found;"""
+
+
+COMPLETIONS = """
+const tokenizer = await AutoTokenizer.from_pretrained(folder), model = await AutoModelForCausalLM.from_pretrained(folder, {dtype: "fp32"}), found = [];
+const write = await pipeline("text-generation", folder, {dtype: "fp32"});
+for (const text of texts) {
+  const tokens = await model.generate({...tokenizer(text), max_new_tokens: 64, do_sample: false});
+  found.push([tokens.tolist()[0].map(Number), (await write(text, {max_new_tokens: 64, do_sample: false}))[0].generated_text]);
 }
 return found;"""
 
@@ -170,3 +180,28 @@ def test_captioner_in_node(tmp_path):
     captions = [answer["caption"] for answer in CaptionPredictor.load(run.path, device="cpu", num_beams=1).predict(files)]
     assert len(set(captions)) > 2
     assert in_node(CAPTIONS, folder, tmp_path, files) == captions
+
+
+@needs_node
+def test_decoder_in_node(tmp_path):
+    "Tokens and texts of a small Llama with enlarged random weights, so that every beginning goes on in its own way."
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from cockatoo import resolve, train
+    from cockatoo.export.exporting import export_model
+
+    config = resolve("decoder", "tiny", overrides={
+        "data.source": "demo", "data.max_samples": 60, "tokenizer.vocab_size": 1000, "training.max_steps": 2, "training.batch_size": 4, "compute.device": "cpu",
+        "decoder.d_model": 64, "decoder.n_layers": 2, "decoder.n_heads": 4, "decoder.d_ff": 128, "decoder.feed_forward": "swiglu", "decoder.qk_norm": False})
+    folder = train(config, tmp_path / "run", progress=False).model_dir
+    model, tokenizer, expected = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder), []
+    with torch.no_grad():
+        for weights in model.parameters(): weights += torch.randn(weights.shape, generator=torch.manual_seed(0)) * .3 * (weights.ndim == 2)
+    model.save_pretrained(folder)
+    for text in ("the", "def add(", "Once upon a time", "import os\n"):
+        tokens = model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=64, do_sample=False)[0].tolist()
+        expected.append([tokens, text + tokenizer.decode(tokens[len(tokenizer(text)["input_ids"]):], skip_special_tokens=True)])
+    assert len({text[-20:] for _, text in expected}) > 2
+    exported = export_model(folder, data="demo", force=True).folder
+    assert in_node(COMPLETIONS, exported, tmp_path, ["the", "def add(", "Once upon a time", "import os\n"]) == expected

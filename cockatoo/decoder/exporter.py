@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 import cockatoo
+from ..core.files import write_json
 from ..core.settings import GenerationSettings
 from .data import load_stage, stage_settings
 from .evaluation import StageEvaluator, stage_of_source
@@ -23,6 +24,7 @@ from .tokenizer import control_tokens
 from ..export.decoders import decoder_graph, loss_check, next_token_checks, token_loss, written_check
 from ..export.gate import LIMITS, speed_checks
 from ..export.onnx import Graph
+from ..models.checkpoints import read_json_file
 from ..models.onnx import JS_DTYPES
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
@@ -83,6 +85,11 @@ class DecoderExporter:
         check_evaluation_rows(self.run, "validation", loaded, data)
         rows = StageEvaluator(self.model, self.tokenizer, loaded, config).rows["validation"]
         return np.stack([np.asarray(row["input_ids"], np.int64) for row in islice((rows[i] for i in range(len(rows))), most)])
+
+    def complete(self, folder):
+        "State in the tokenizer's settings that texts begin with `<bos>`: the pipeline of transformers.js leaves it out otherwise, and `save_pretrained` does not write it."
+        file = folder/"tokenizer_config.json"
+        write_json(file, read_json_file(file) | {"add_bos_token": True})
 
     def reference(self, data=None, settings=None, most=16) -> Reference:
         "What the model answers on validation rows."
