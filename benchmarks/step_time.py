@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: matrix products, attention, normalisation, other operations, the optimiser, and what is outside of PyTorch."""
+"""Where the time of a training step goes: matrix products, attention, normalisation, copies, the optimiser, batches, and what is outside of PyTorch."""
 import argparse
 import json
 import sys
@@ -9,8 +9,10 @@ from pathlib import Path
 
 WARM_UP = 10  # Steps before the ones that are measured
 KINDS = {  # Part of the name of an operation -> what it is; the first that fits
-    "softmax": "attention", "scaled_dot_product": "attention", "attention": "attention", "layer_norm": "normalisation", "rms_norm": "normalisation",
-    "mm": "matrix products", "linear": "matrix products", "matmul": "matrix products", "onednn": "matrix products", "mkldnn": "matrix products"}
+    "bmm": "attention", "softmax": "attention", "scaled_dot_product": "attention", "attention": "attention", "layer_norm": "normalisation", "rms_norm": "normalisation",
+    "mm": "matrix products", "linear": "matrix products", "matmul": "matrix products", "onednn": "matrix products", "mkldnn": "matrix products",
+    "vector_norm": "optimiser", "foreach": "optimiser",  # Clipping of the gradients
+    "copy": "copies and casts", "gelu": "activation functions", "relu": "activation functions", "silu": "activation functions", "DataLoader": "batches from the data"}
 
 
 def kind_of(event):
@@ -61,7 +63,7 @@ def measure(options):
     seconds["outside of PyTorch"] = max(0., watch.seconds - sum(seconds.values()))
     shown = [{"kind": kind, "ms_per_step": round(1000 * value / options.steps, 2), "share": round(value / watch.seconds, 3)} for kind, value in seconds.most_common()]
     return {
-        "benchmark": "step_time", "machine": machine(), "model_type": options.model_type, "batch_size": config.training.batch_size, "threads": torch.get_num_threads(),
+        "benchmark": "step_time", "description": __doc__, "machine": machine(), "model_type": options.model_type, "batch_size": config.training.batch_size, "threads": torch.get_num_threads(),
         "precision": config.training.precision, "steps": options.steps, "ms_per_step": round(1000 * watch.seconds / options.steps, 2), "rows": shown}
 
 

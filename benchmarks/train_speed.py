@@ -199,7 +199,7 @@ def main():
     parser.add_argument("--model-type", default="minilm", help="a classifier (default minilm)")
     parser.add_argument("--size", default=None, help="`tiny` for a quick look without real weights")
     parser.add_argument("--samples", type=int, default=640, help="training rows a round (default 640)")
-    parser.add_argument("--batch-size", type=int, default=32, help="rows a step, the same for all (default 32)")
+    parser.add_argument("--batch-size", type=int, default=64, help="rows a step, the same for all (default 64, as in the preset)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds measured after the warming one (default 3)")
     parser.add_argument("--epochs", type=int, default=1, help="passes over them (default 1; the preset has 3, and computes its frozen layers once)")
     parser.add_argument("--judge", type=int, default=0, metavar="N", help="also report macro-F1 on N validation rows")

@@ -222,7 +222,7 @@ def make_server(
 
     return uvicorn.Server(uvicorn.Config(
         service.asgi, host=host, port=port, log_level="error", access_log=False, lifespan="on", timeout_graceful_shutdown=max(1, int(service.limits.seconds)),
-        timeout_keep_alive=15, backlog=1024, server_header=False))
+        timeout_keep_alive=75, backlog=1024, server_header=False))  # Longer than a load balancer keeps an idle connection, usually 60 s
 
 # %% ../../nbs/50_export.service.ipynb #319560f7
 @contextlib.contextmanager
