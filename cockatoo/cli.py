@@ -256,7 +256,7 @@ def run_evaluate(options):
     "compare", "two models side by side: metrics, what differs, and whether it exceeds the noise",
     option("first", metavar="MODEL", help="a run; or a model folder or hub id, which is evaluated on the data of the other"),
     option("second", metavar="MODEL", help="another one, such as the run that began with it"),
-    option("--split", default="test", choices=("validation", "test"), help="default: test"),
+    option("--split", choices=("validation", "test"), help="default: test, or validation where a run has no test rows"),
     option("--gallery", metavar="F", help="write an HTML page of images with both captions"),
     JSON_OPTION, with_settings=["data"])
 def run_compare(options):

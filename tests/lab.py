@@ -220,7 +220,7 @@ def pictures(folder, *runs, dark=False, width=1240, tabs=TABS):
             shutil.copytree(run, copy, ignore=shutil.ignore_patterns("checkpoints"))
         shown = f'run="runs/{copies[0].name}"' if runs else ""
         write_notebook(Path(root) / "panel.ipynb", f"from cockatoo import studio\nstudio({shown})")
-        with jupyterlab(root, dark) as address, browser_page(width, 2600) as page:
+        with jupyterlab(root, dark) as address, browser_page(width, 3200) as page:
             open_notebook(page, address("panel.ipynb"))
             page.keyboard.press("Control+b")
             finish_cell(page, 0)

@@ -71,7 +71,7 @@ def together_table(
     predicted = ((found.scores[:, order] >= limits) & found.annotated[:, order]).astype(int)
     both, guessed = true.T @ true, predicted.T @ predicted
     names = [html.escape(found.labels[k]) for k in order]
-    rows = [[name, *(f"{both[i, j]:,} / {guessed[i, j]:,}" for j in range(len(names)))] for i, name in enumerate(names)]
+    rows = [[name, *(f"{both[i, j]:,}&nbsp;/&nbsp;{guessed[i, j]:,}" for j in range(len(names)))] for i, name in enumerate(names)]
     return f'<div class="ck-scroll">{html_table("Rows with both labels: annotated / predicted", ["", *names], rows)}</div>'
 
 

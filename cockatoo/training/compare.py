@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Table', 'Compared', 'same_rows', 'note_on_intervals', 'note_on_rows', 'number_text', 'Comparison', 'check_splits',
-           'compare']
+           'shared_split', 'compare']
 
 # %% ../../nbs/40_training.compare.ipynb #8db6c939
 from collections.abc import Callable
@@ -289,6 +289,13 @@ def _check_pair(run_a, run_b, resamples):
     raise CockatooError(f"{run_b.path}: is a run of the family {other.name}, and {run_a.path} "
                         f"of {family.name}; expected two runs of one family")
 
+# %% ../../nbs/40_training.compare.ipynb #5a11ed01
+def shared_split(
+    pair,  # Two runs
+) -> str:
+    "The split that is compared by default: `test`, or `validation` where a run has no test rows."
+    return "test" if all("test" in run.metrics for run in pair) else "validation"
+
 # %% ../../nbs/40_training.compare.ipynb #e8e9e56f
 def _notes(compared, split, both_have_loss, changed):
     "The notes of the family, and those on the loss, the split and the settings."
@@ -308,7 +315,7 @@ def _notes(compared, split, both_have_loss, changed):
 def compare(
     run_a,  # A finished run, its folder, a model folder, or a hub id
     run_b,  # Another one, of the same family
-    split: str = "test",  # `test`, or `validation`, which is better for choosing among many runs
+    split: str | None = None,  # `validation` is better for choosing among many runs; `None`: `test` where both have it
     resamples: int = 1000,  # Bootstrap draws behind the intervals
     data=None,  # Other rows to evaluate both on; `None`: those of the runs
     reading: dict | None = None,  # How other rows are read: `{"data.text_column": "body"}`
@@ -318,8 +325,12 @@ def compare(
     are_runs = not any(isinstance(each, ModelFolder) for each in opened)
     pair = [finished_run(each) for each in opened]
     family = _check_pair(*pair, resamples)
-    if are_runs and data is None: check_splits(pair, split)
-    else: pair = record_pair(*pair, split, data, reading)
+    if are_runs and data is None:
+        split = split or shared_split(pair)
+        check_splits(pair, split)
+    else:
+        split = split or "test"
+        pair = record_pair(*pair, split, data, reading)
     compared = family.slot("compare")(*pair, split, resamples)
     reports = [run.metrics[split] for run in pair]
     settings = _setting_rows(*(run.config for run in pair)) if are_runs else None
