@@ -16,10 +16,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from goemotions import HERE, SHARED, carve, machine, swapped
+from predict_speed import peak_memory
 
 PROGRAM = "import sys; from cockatoo.cli import main; sys.exit(main())"
 TARGETS = {"seconds": .5, "memory": .8}  # Ratio of this version to the older one
@@ -27,13 +27,11 @@ F1_LOSS = .003  # Of macro-F1, the mean over the rounds and both ways of choosin
 
 
 def command(root, cache, arguments, log):
-    "Run `cockatoo train` of a checkout; returns seconds by the clock and the peak memory in MB."
+    "Run `cockatoo train` of a checkout; returns the peak memory in MB and seconds by the clock."
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])), "XDG_CACHE_HOME": str(cache)}
-    start = time.perf_counter()
-    with open(log, "a") as output: process = subprocess.Popen([sys.executable, "-c", PROGRAM, "train", *arguments], env=environment, cwd=root, stdout=output, stderr=output)
-    _, status, used = os.wait4(process.pid, 0)
-    if status: sys.exit(f"{root}: the training failed:\n{Path(log).read_text()[-2000:]}")
-    return time.perf_counter() - start, used.ru_maxrss / 1024
+    with open(log, "a") as errors:
+        try: return peak_memory([sys.executable, "-c", PROGRAM, "train", *arguments], env=environment, cwd=root, stderr=errors)
+        except subprocess.CalledProcessError: sys.exit(f"{root}: the training failed:\n{Path(log).read_text()[-2000:]}")
 
 
 def quality(folder):
@@ -69,7 +67,7 @@ def main():
                 cache, run = here / "cache", here / f"{name} {round_}"
                 shutil.rmtree(cache, ignore_errors=True)
                 for converted in (here / "warm" / name).glob("*/converted"): shutil.copytree(converted, cache / converted.relative_to(here / "warm" / name))
-                seconds, memory = command(roots[name], cache, [*common, "--output-dir", str(run), "--training.seed", str(round_)], here / "log.txt")
+                memory, seconds = command(roots[name], cache, [*common, "--output-dir", str(run), "--training.seed", str(round_)], here / "log.txt")
                 found[name]["seconds"].append(seconds)
                 found[name]["memory"].append(memory)
                 found[name]["quality"].append(quality(run))

@@ -76,17 +76,16 @@ def macro_f1(scores, targets, thresholds):
 
 MEASURE = """
 import resource, subprocess, sys
-status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 sys.exit(status)"""
 
 
-def peak_memory(arguments):
-    "Peak memory of a command in MB, and its seconds."
+def peak_memory(command, **settings):  # `settings` as for `subprocess.run`
+    "Peak memory of a command in MB, and its seconds; `CalledProcessError` if it fails."
     start = time.perf_counter()  # From a small process: on Linux a child begins with the peak of the process that starts it
-    done = subprocess.run([sys.executable, "-c", MEASURE, sys.executable, "-m", "cockatoo.cli", *map(str, arguments)], stdout=subprocess.PIPE, text=True)
-    if done.returncode: raise SystemExit(f"cockatoo {arguments[0]} failed")
-    return round(float(done.stdout)), round(time.perf_counter() - start, 1)
+    done = subprocess.run([sys.executable, "-c", MEASURE, *map(str, command)], check=True, stdout=subprocess.PIPE, text=True, **settings)
+    return float(done.stdout), time.perf_counter() - start
 
 
 def whole_commands(run, exported, texts, count, home):
@@ -95,8 +94,9 @@ def whole_commands(run, exported, texts, count, home):
     with open(file, "w", encoding="utf-8") as rows:
         for i in range(count): rows.write(json.dumps({"text": texts[i % len(texts)]}) + "\n")
     for name, model in ("cockatoo fp32", run), ("cockatoo int8", exported):
-        megabytes, seconds = peak_memory(["predict", model, "--input", file, "--output", Path(home)/"answers.jsonl"])
-        found[name] = {"rows": count, "peak_megabytes": megabytes, "seconds": seconds, "within": megabytes <= MEMORY}
+        predict = [sys.executable, "-m", "cockatoo.cli", "predict", model, "--input", file, "--output", Path(home)/"answers.jsonl"]
+        megabytes, seconds = peak_memory(predict, stderr=subprocess.DEVNULL)
+        found[name] = {"rows": count, "peak_megabytes": round(megabytes), "seconds": round(seconds, 1), "within": megabytes <= MEMORY}
     return found
 
 

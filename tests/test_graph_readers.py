@@ -129,6 +129,7 @@ for (const file of texts) {
 return found;"""
 
 
+BEGINNINGS = ["the", "def add(", "Once upon a time", "import os\n"]
 COMPLETIONS = """
 const tokenizer = await AutoTokenizer.from_pretrained(folder), model = await AutoModelForCausalLM.from_pretrained(folder, {dtype: "fp32"}), found = [];
 const write = await pipeline("text-generation", folder, {dtype: "fp32"});
@@ -199,9 +200,9 @@ def test_decoder_in_node(tmp_path):
     with torch.no_grad():
         for weights in model.parameters(): weights += torch.randn(weights.shape, generator=torch.manual_seed(0)) * .3 * (weights.ndim == 2)
     model.save_pretrained(folder)
-    for text in ("the", "def add(", "Once upon a time", "import os\n"):
+    for text in BEGINNINGS:
         tokens = model.generate(**tokenizer(text, return_tensors="pt"), max_new_tokens=64, do_sample=False)[0].tolist()
         expected.append([tokens, text + tokenizer.decode(tokens[len(tokenizer(text)["input_ids"]):], skip_special_tokens=True)])
     assert len({text[-20:] for _, text in expected}) > 2
     exported = export_model(folder, data="demo", force=True).folder
-    assert in_node(COMPLETIONS, exported, tmp_path, ["the", "def add(", "Once upon a time", "import os\n"]) == expected
+    assert in_node(COMPLETIONS, exported, tmp_path, BEGINNINGS) == expected
