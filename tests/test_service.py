@@ -36,20 +36,32 @@ def run(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def embedder(tmp_path_factory):
-    "The folder of a tiny untrained embedder."
-    from cockatoo.core.config import resolve
-    from cockatoo.embedder.demo import pairs
-    from cockatoo.embedder.model import build
-    from cockatoo.embedder.predict import Embedder
-    from cockatoo.models.checkpoints import write_identity
+TINY = {  # Settings of tiny models on generated data
+    "minilm-embed": {}, "captioner": {"generation.max_new_tokens": 4}, "latent": {"generation.max_new_tokens": 4},
+    "decoder": {"generation.max_new_tokens": 4, "tokenizer.vocab_size": 500, "decoder.d_model": 64, "decoder.n_layers": 2, "decoder.n_heads": 4, "decoder.d_ff": 128,
+                "training.max_steps": 1, "training.batch_size": 4}}
 
-    class data: splits = {"train": {name: [row[name] for row in pairs(300)] for name in ("query", "document")}}
-    config = resolve("minilm-embed", size="tiny", hardware=False)
-    folder = Embedder(*build(config, data)[:2]).save(tmp_path_factory.mktemp("served") / "embedder")
-    write_identity(folder, config)
-    return folder
+
+@pytest.fixture(scope="module")
+def parts(run, tmp_path_factory):
+    "A function: the `service` slot of a tiny model of a type, computed once."
+    from cockatoo.core.config import resolve
+    from cockatoo.models.checkpoints import family_of_folder
+    from cockatoo.training.train import train
+
+    made = {}
+
+    def of(model_type):
+        if model_type not in made:
+            folder = run
+            if model_type != "minilm":
+                folder = tmp_path_factory.mktemp("served") / model_type
+                settings = {"data.source": "demo", "data.max_samples": 24, "data.max_validation_samples": 8, "training.num_epochs": 1, "training.precision": "fp32"}
+                train(resolve(model_type, "tiny", overrides=settings | TINY[model_type], hardware=False), folder, progress=False)
+            made[model_type] = family_of_folder(folder / "model").slot("service")(folder / "model")
+        return made[model_type]
+
+    return of
 
 
 def not_json(name):
@@ -142,6 +154,7 @@ def anything(random_, depth=0):
 def drawn(random_, schema, parts, wrong=0.):
     "A value of a schema; each part of it is with the probability `wrong` any value instead."
     if random_.random() < wrong: return anything(random_)
+    if "examples" in schema and random_.random() < .5: return random_.choice(schema["examples"])
     if "$ref" in schema: return drawn(random_, parts[schema["$ref"].rsplit("/", 1)[-1]], parts, wrong)
     if "anyOf" in schema: return drawn(random_, random_.choice(schema["anyOf"]), parts, wrong)
     if "enum" in schema: return random_.choice(schema["enum"])
@@ -149,9 +162,10 @@ def drawn(random_, schema, parts, wrong=0.):
     if kind == "string": return random_.choice([text for text in STRINGS if len(text) >= schema.get("minLength", 0)])
     if kind in ("number", "integer"):
         low, high = schema.get("minimum", 0), schema.get("maximum", 100)
-        return random_.randint(low, high) if kind == "integer" else random_.uniform(low, high)
+        return random_.randint(int(low), int(high)) if kind == "integer" else random_.uniform(low, high)
     if kind == "array": return [drawn(random_, schema["items"], parts, wrong) for _ in range(random_.randint(schema.get("minItems", 0), 4))]
     if kind == "null": return None
+    if kind == "boolean": return random_.random() < .5
     assert kind == "object", schema
     if "properties" not in schema:
         return {random_.choice(["scam", *STRINGS]): drawn(random_, schema["additionalProperties"], parts, wrong) for _ in range(random_.randrange(3))}
@@ -183,7 +197,8 @@ def fuzz(service, tries):
                 body = json.dumps(drawn(random_, schema, description["components"]["schemas"], (0, .1, .3)[i % 3])) if schema else ""
                 answer = client.request(method, path, content=body.encode(), headers={"content-type": "application/json"})
                 assert answer.status_code < 500, (path, body, answer.text)
-                if path != "/metrics": json.loads(answer.content, parse_constant=not_json)
+                if answer.headers["content-type"].startswith("application/json"): json.loads(answer.content, parse_constant=not_json)
+                else: assert path == "/metrics" or answer.text.endswith("data: [DONE]\n\n"), (path, body, answer.text)
                 statuses[answer.status_code] += 1
     return found
 
@@ -196,16 +211,13 @@ def check_statuses(found, routes):
         if sum(statuses.values()) > 1: assert statuses[422], (path, statuses)
 
 
-def test_generated_requests_of_a_classifier(run):
-    from cockatoo.classifier.service import classifier_service
+@pytest.mark.parametrize("model_type, tries, routes", [
+    ("minilm", 200, ["/predict", "/batch", "/labels"]), ("minilm-embed", 200, ["/embed", "/v1/embeddings"]), ("captioner", 40, ["/caption", "/captions"]),
+    ("decoder", 60, ["/v1/completions"]), ("latent", 40, ["/predict", "/batch", "/latents", "/interpolate"])])
+def test_generated_requests(parts, model_type, tries, routes):
+    from cockatoo.export.service import Service
 
-    check_statuses(fuzz(classifier_service(run / "model"), 200), ["/predict", "/batch", "/labels"])
-
-
-def test_generated_requests_of_an_embedder(embedder):
-    from cockatoo.embedder.service import embedder_service
-
-    check_statuses(fuzz(embedder_service(embedder), 200), ["/embed", "/v1/embeddings"])
+    check_statuses(fuzz(Service(model_type, *parts(model_type)), tries), routes)
 
 
 def many(part, count, separator=b", "):
@@ -226,27 +238,17 @@ THRESHOLDS = {
     "an unknown label where no text is usable": b'{"LIST": [" "], "threshold": {"scan": 0.5}}'}
 
 
-def check_harmful(service, path, field, bodies):
+@pytest.mark.parametrize("model_type, path, field, more", [
+    ("minilm", "/batch", "texts", STRICT | THRESHOLDS), ("minilm-embed", "/embed", "texts", STRICT), ("minilm-embed", "/v1/embeddings", "input", {}),
+    ("captioner", "/captions", "images", STRICT), ("decoder", "/v1/completions", "prompt", STRICT), ("latent", "/batch", "texts", STRICT), ("latent", "/latents", "texts", STRICT)])
+def test_harmful_bodies(parts, model_type, path, field, more):
     "Each body gets a 4xx with a short message, and the service still answers."
-    from cockatoo.export.service import running
+    from cockatoo.export.service import Service, running
 
     wrong = {}
-    with running(service) as port:
-        for name, body in bodies.items():
+    with running(Service(model_type, *parts(model_type))) as port:
+        for name, body in (HARMFUL | more).items():
             status, content, length = ask(port, path, body.replace(b"LIST", field.encode(), 1))
             if not 400 <= status < 500 or not content["detail"] or length > 3000: wrong[name] = status, length, str(content)[:200]
         assert not wrong
         assert ask(port, path, json.dumps({field: ["fine"]}).encode())[0] == 200
-
-
-def test_harmful_bodies_to_a_classifier(run):
-    from cockatoo.classifier.service import classifier_service
-
-    check_harmful(classifier_service(run / "model"), "/batch", "texts", HARMFUL | STRICT | THRESHOLDS)
-
-
-@pytest.mark.parametrize("path, field, more", [("/embed", "texts", STRICT), ("/v1/embeddings", "input", {})])
-def test_harmful_bodies_to_an_embedder(embedder, path, field, more):
-    from cockatoo.embedder.service import embedder_service
-
-    check_harmful(embedder_service(embedder), path, field, HARMFUL | more)

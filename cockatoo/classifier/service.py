@@ -16,8 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .predict import Predictor
 from .single_label import HighestScore
 from ..core.errors import DataError, unknown
-from ..export.service import Service, ServiceLimits, name_of_model
-from ..export.texts import check_text
+from ..export.service import Service, checked_text, error_of
 
 # %% ../../nbs/51_classifier.service.ipynb #3aea25d4
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False, strict=True)]
@@ -86,14 +85,6 @@ def check_threshold(
         if name not in predictor.thresholds: raise DataError("threshold: " + unknown("label", name, list(predictor.labels)))
 
 # %% ../../nbs/51_classifier.service.ipynb #cb95be27
-def _fault(text, limits):
-    "Why a text cannot be scored, or `None`."
-    if len(text) > limits.text_characters: return f"the text has more than {limits.text_characters:,} characters"
-    try: check_text(0, text)
-    except DataError as error: return str(error).removeprefix("text 0: ")
-    return None
-
-
 def _shown(text):
     "A text that can be sent back: half a surrogate pair is no UTF-8."
     return text.encode("utf-8", "replace").decode()
@@ -112,35 +103,23 @@ def add_routes(
     @app.post("/predict")
     async def predict(body: PredictBody) -> TextAnswer:
         check_threshold(predictor, body.threshold)
-        fault = _fault(body.text, limits)
-        if fault: raise DataError(fault)
-        scores, = await service.compute([body.text])
-        if isinstance(scores, Exception): raise scores
+        scores, = await service.compute_all([checked_text(body.text, limits)])
         return answer_of(predictor, body.text, scores, body.threshold)
 
     @app.post("/batch")
     async def batch(body: BatchBody) -> BatchAnswer:
         check_threshold(predictor, body.threshold)
-        if len(body.texts) > limits.items: raise DataError(f"{len(body.texts):,} texts; at most {limits.items:,} in a request")
-        faults = [_fault(text, limits) for text in body.texts]
-        found = iter(await service.compute([text for text, fault in zip(body.texts, faults) if not fault]))
+        found = await service.compute([checked_text(text, limits) for text in body.texts])
         results = []
-        for i, (text, fault) in enumerate(zip(body.texts, faults)):
-            scores = None if fault else next(found)
-            if isinstance(scores, Exception): fault = f"the model failed: {type(scores).__name__}"
-            if fault: results.append(TextAnswer(text=_shown(text), error=fault, index=i))
+        for i, (text, scores) in enumerate(zip(body.texts, found)):
+            if fault := error_of(scores): results.append(TextAnswer(text=_shown(text), error=fault, index=i))
             else: results.append(answer_of(predictor, text, scores, body.threshold))
         return BatchAnswer(count=len(results), results=results)
 
 # %% ../../nbs/51_classifier.service.ipynb #1d7d2a3b
 def classifier_service(
     folder: str | Path,  # A model folder, or an exported folder
-    limits: ServiceLimits = ServiceLimits(),
-    token: str | None = None,  # See `Gatekeeper`
-    log=lambda line: None,  # See `Gatekeeper`
-) -> Service:
+) -> tuple:  # `compute` and `add_routes` of `Service`
     "The `service` slot of the classifiers."
     predictor = Predictor.load(folder)
-    service = Service(name_of_model(folder), lambda texts: list(predictor.scores(texts)), limits, token, log)
-    add_routes(service, predictor)
-    return service
+    return lambda texts: list(predictor.scores(texts)), lambda service: add_routes(service, predictor)

@@ -238,7 +238,7 @@ SLOTS = {  # Slot -> the names of its parameters, and what it gives
     "results_table": "(metrics) -> the main metrics of each split as a table for a terminal",
     "predictor": "class: `load(folder, **options)`, `reads`, `predict(...)`, `stream(folder, request)`",
     "exporter": "class, of a run and a number format: `graph()`, `reference(data, settings)`, `measure(folder, reference)`, `usage(number_format)`; a method complete, if there is one, adds files to the folder",
-    "service": "(folder, limits, token, log) -> Service with the routes of the family",
+    "service": "(folder) -> the function of the queue and the one that adds routes, for `Service`",
     "card": "(run) -> the model card, Markdown with YAML front matter",
     "view": "class: `results(folder, metrics)` -> HTML, `inputs`, `answer(predictor)` -> HTML"}
 

@@ -21,8 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..core.errors import DataError
 from ..core.settings import GenerationSettings
 from .predict import CompletionPredictor
-from ..export.service import Service, ServiceLimits, name_of_model
-from ..export.texts import check_text
+from ..export.service import Service, check_request_texts
 
 # %% ../../nbs/54_decoder.service.ipynb #47e0c9a8
 class CompletionBody(BaseModel):
@@ -100,12 +99,9 @@ def continue_prompts(
 def _prompts(predictor, body, limits):
     "The prompts of a request; raises `DataError` for what cannot be continued."
     texts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
-    if len(texts) > limits.items: raise DataError(f"{len(texts):,} prompts; at most {limits.items:,} in a request")
     if body.stream and len(texts) > 1: raise DataError("stream: takes one prompt")
     settings, stop = settings_of(body, predictor.settings), (body.stop,) if isinstance(body.stop, str) else tuple(body.stop)
-    for i, text in enumerate(texts):
-        if len(text) > limits.text_characters: raise DataError(f"text {i}: it has more than {limits.text_characters:,} characters")
-        check_text(i, text)
+    check_request_texts(texts, limits)
     return [Prompt(predictor.prompt_ids(text), stop, settings, body.seed) for text in texts]
 
 
@@ -127,7 +123,7 @@ async def _events(service, prompt):
         return waiting
 
     prompt.feed = feed
-    whole = asyncio.create_task(service.compute([prompt]))
+    whole = asyncio.create_task(service.compute_all([prompt]))
     whole.add_done_callback(lambda task: pieces.put_nowait(None))
     line = lambda content: f"data: {content if isinstance(content, str) else json.dumps(content)}\n\n"
     try:
@@ -137,7 +133,6 @@ async def _events(service, prompt):
             yield line(_answer(service.name, [_choice(piece)]))
         try:
             result, = whole.result()
-            if isinstance(result, Exception): raise result
         except Exception as error:
             if not begun: raise
             yield line({"error": f"the service failed: {type(error).__name__}"})
@@ -171,9 +166,7 @@ def add_routes(
     async def completions(body: CompletionBody):
         prompts = _prompts(predictor, body, service.limits)
         if body.stream: return await stream(prompts[0])
-        found = await service.compute(prompts)
-        for result in found:
-            if isinstance(result, Exception): raise result
+        found = await service.compute_all(prompts, "prompts")
         read, written = sum(len(each.ids) for each in prompts), sum(each.tokens for each in found)
         usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
         return _answer(service.name, [_choice(each.text, i, each.reason) for i, each in enumerate(found)], usage=usage)
@@ -181,12 +174,7 @@ def add_routes(
 
 def decoder_service(
     folder: str | Path,  # A model folder, or an exported folder
-    limits: ServiceLimits = ServiceLimits(),
-    token: str | None = None,  # See `Gatekeeper`
-    log=lambda line: None,  # See `Gatekeeper`
-) -> Service:
+) -> tuple:  # `compute` and `add_routes` of `Service`
     "The `service` slot of the decoder."
     predictor = CompletionPredictor.load(folder)
-    service = Service(name_of_model(folder), lambda prompts: continue_prompts(predictor, prompts), limits, token, log)
-    add_routes(service, predictor)
-    return service
+    return lambda prompts: continue_prompts(predictor, prompts), lambda service: add_routes(service, predictor)

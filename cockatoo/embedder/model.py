@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..core.errors import CheckpointError, ConfigError, unknown
-from ..core.files import write_json
+from ..core.files import share_weights, write_json
 from ..core.registry import Loaded
 from .network import change_shape, load_encoder
 from .onnx import OnnxTextEncoder
@@ -408,6 +408,7 @@ def save(
     if model.dense is not None:
         weights = {f"linear.{name}": value.float().cpu().contiguous() for name, value in model.dense.state_dict().items()}
         save_file(weights, folder/"2_Dense/model.safetensors", {"format": "pt"})
+        share_weights(folder/"2_Dense")
     return folder
 
 # %% ../../nbs/22_embedder.model.ipynb #9f3c1a31

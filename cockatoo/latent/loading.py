@@ -17,6 +17,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast
 
 from ..core.errors import CheckpointError, ConfigError
+from ..core.files import share_weights
 from ..core.registry import Loaded
 from ..core.settings import sections
 from .graphs import OnnxLatentModel
@@ -156,6 +157,7 @@ def save(
             tokenizer.save_pretrained(folder/part)
     with loading(folder): tokenizers.tokenizer.save_pretrained(folder)
     save_file(new_weights(model), folder/"model.safetensors", metadata={"format": "pt"})
+    share_weights(folder)
     described = {
         "architectures": ["LatentModel"], "model_type": "cockatoo-latent", "latent": config.latent.model_dump(),
         "generation": config.generation.model_dump(), "max_length": config.model.inference_max_length, "attention": config.model.attention,

@@ -148,7 +148,7 @@ LATENT = Family(
     evaluate="cockatoo.latent.evaluation:evaluate", compare="cockatoo.latent.compare:compare_texts",
     record="cockatoo.latent.compare:record_texts", results_table="cockatoo.latent.metrics:results_table",
     predictor="cockatoo.latent.predict:LatentPredictor", exporter="cockatoo.latent.exporter:LatentExporter", quantizations=("int8", "fp16", "int4"), card="cockatoo.latent.card:latent_card",
-    view="cockatoo.latent.view:LatentView",
+    view="cockatoo.latent.view:LatentView", service="cockatoo.latent.service:latent_service",
     reference_names={"002": REFERENCE_NAMES},
     old_names={f"latent.{old}": REFERENCE_NAMES[old] for old in (
         "gpt2_hidden_dim", "gpt2_model", "modernbert_hidden_dim", "modernbert_model")})

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ..core.errors import CheckpointError, ConfigError, unknown
+from ..core.files import share_weights
 from .core import transformer_layers
 
 # %% ../../nbs/20_models.adapters.ipynb #bd057ba5
@@ -189,6 +190,7 @@ def save_adapters(
     metadata = {"format": "pt", "base": _base_digest(model, trained)}
     save_file(adapters, folder/"adapter_model.safetensors", metadata)
     save_file(trained, folder/"trained.safetensors", {"format": "pt"})
+    share_weights(folder)
     text = json.dumps(_adapter_config(language_model, base), indent=2, sort_keys=True, default=str)
     (folder/"adapter_config.json").write_text(text)
     return folder

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import cockatoo
 from ..core.errors import CheckpointError, CockatooError, nearest
-from ..core.files import write_json
+from ..core.files import share_weights, write_json
 from ..core.registry import Family, ModelSpec, ModelType, families, family_of, spec
 from .core import encoders, transformer_layers
 from .gguf import gguf_folder
@@ -307,6 +307,7 @@ def save(
         model.save_pretrained(partial)
         forget_calls(processor)
         processor.save_pretrained(partial)
+        share_weights(partial)
     if folder.exists(): shutil.rmtree(folder)
     os.replace(partial, folder)
     return folder
