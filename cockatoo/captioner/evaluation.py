@@ -23,12 +23,11 @@ from .metrics import caption_intervals, caption_report
 from .model import (
     generate, prompt_ids, reload, vision_digest, encode_images, with_encoded_images)
 from ..core.config import Config
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, print_note
 from ..data.cache import cache_root
 from ..data.features import ShowProgress, cached_features
 from ..metrics.losses import next_token_loss
 from ..models.batching import length_batches, without_autocast
-from ..training.callbacks import print_note
 from ..training.distributed import gather_rows, training_device
 from ..training.memory import FittingBatches
 from ..training.results import check_evaluation_rows, evaluation_data

@@ -18,7 +18,7 @@ from .metrics import classification_report
 from .loading import reload_any
 from .thresholds import Thresholds, choose_thresholds, probabilities, untrained_labels
 from ..core.config import Config
-from ..core.errors import CockatooError
+from ..core.errors import CockatooError, print_note
 from ..core.registry import builder, spec
 from ..data.cache import cache_root
 from ..data.core import text_digest
@@ -26,7 +26,6 @@ from ..data.tokens import tokenize
 from ..metrics.losses import build_loss
 from ..models.core import position_limit
 from ..models.frozen import weights_digest
-from ..training.callbacks import print_note
 from ..training.distributed import any_process, gather_rows, training_device
 from ..training.memory import FittingBatches
 from ..training.results import check_evaluation_rows, evaluation_data

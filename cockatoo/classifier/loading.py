@@ -8,7 +8,6 @@ __all__ = ['reload_graph', 'reload_any']
 # %% ../../nbs/21_classifier.loading.ipynb #d38be272
 from pathlib import Path
 
-from .clip import CockatooCLIPConfig, reload as reload_clip
 from .labels import LabelSpace
 from .model import reload as reload_text
 from .onnx import OnnxCLIPClassifier, OnnxClassifier
@@ -17,16 +16,24 @@ from ..models.checkpoints import loading, read_config, read_identity
 from ..models.onnx import graph_file
 
 # %% ../../nbs/21_classifier.loading.ipynb #9f3c1a21
+def _clip(folder):
+    "The module of CLIP classifiers if `config.json` describes one, else `None`."
+    if read_config(folder).get("model_type") != "cockatoo_clip": return None
+    from cockatoo.classifier import clip
+
+    return clip
+
+
 def reload_graph(
     folder: str | Path,  # An exported folder, with `onnx/`
 ) -> Loaded:  # With `OnnxClassifier` or `OnnxCLIPClassifier` as its model
     "Load an exported classifier; raises `CheckpointError` if its graph cannot be read."
-    from transformers import AutoConfig, AutoProcessor, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
     with loading(folder):
-        config = AutoConfig.from_pretrained(folder)
-        is_clip = config.model_type == CockatooCLIPConfig.model_type
-        processor = (AutoProcessor if is_clip else AutoTokenizer).from_pretrained(folder)
+        is_clip = _clip(folder) is not None
+        if is_clip: from transformers import AutoProcessor as AutoTokenizer
+        config, processor = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     model = (OnnxCLIPClassifier if is_clip else OnnxClassifier)(graph_file(folder), config)
     return Loaded(model.eval(), processor, LabelSpace.from_id2label(config.id2label))
 
@@ -39,5 +46,5 @@ def reload_any(
     made_by = (read_identity(folder) or {}).get("type")
     if made_by in list(ModelType) and spec(made_by).family == "classifier":
         return builder(spec(made_by), "reload")(folder)
-    is_clip = read_config(folder).get("model_type") == CockatooCLIPConfig.model_type
-    return reload_clip(folder) if is_clip else reload_text(folder)
+    clip = _clip(folder)
+    return clip.reload(folder) if clip else reload_text(folder)

@@ -17,7 +17,7 @@ from .loading import reload_any
 from .model import ids_to_score, row_scorer
 from .single_label import is_single_label, one_against_rest, thresholds_of
 from .thresholds import Thresholds, apply_thresholds, probabilities
-from ..core.errors import ConfigError, DataError, unknown
+from ..core.errors import ConfigError, DataError, print_note, unknown
 from ..data.findings import first_few
 from ..data.images import image_fault, image_reference, with_bits
 from ..export.core import PredictRequest, check_kept_columns, chunked
@@ -28,7 +28,6 @@ from ..models.batching import ahead
 from ..models.checkpoints import image_bits, model_folder
 from ..models.core import position_limit
 from ..models.onnx import checked_precision
-from ..training.callbacks import print_note
 
 # %% ../../nbs/51_classifier.predict.ipynb #504a9e77
 def _checked_image(i, image):
@@ -223,8 +222,6 @@ def predict(
 @patch
 def note_never_predicted(self: Predictor) -> None:
     "Note on stderr the labels that the model never gives, and why."
-    from cockatoo.training.callbacks import print_note
-
     for name in self.never_predicted[:20]:
         reason = "no training row has it" if name in self._thresholds.untrained else "its threshold is 1"
         print_note(f"{name} is never predicted: {reason}")

@@ -10,6 +10,7 @@ __all__ = ['attention_projections', 'lora_targets', 'add_lora', 'lora_layers', '
 import contextlib
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -85,6 +86,7 @@ def lora_layers(
     model: nn.Module,  # With or without adapters
 ) -> dict:  # Name -> layer
     "The layers that have an adapter."
+    if "peft" not in sys.modules: return {}  # Nothing can have made one; the import takes a second and 50 MB
     from peft.tuners.lora import LoraLayer
 
     return {name: m for name, m in model.named_modules() if isinstance(m, LoraLayer)}

@@ -84,6 +84,7 @@ def open_session(
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.enable_mem_pattern = False  # A plan of memory for each shape of a batch takes 110 MB, and batches differ in shape
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try: return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:

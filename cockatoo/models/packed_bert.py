@@ -125,6 +125,17 @@ class _Layer:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 # %% ../../nbs/20_models.packed_bert.ipynb #f918011d
+_ROWS, _TOKENS = 32, 64  # See the text above
+
+
+def _filling(rows, tokens):
+    "The groups that fill up a batch, `(rows, length)`: all rows of one token, the last one with the rest."
+    more = -rows % _ROWS
+    rest = -(tokens + more) % _TOKENS
+    if rest and not more: more, rest = _ROWS, -(tokens + _ROWS) % _TOKENS
+    return [group for group in ((more - 1, 1), (1, 1 + rest)) if more and group[0]]
+
+
 class PackedBert:
     "The weights of a BERT for packed tokens; later changes of the model do not reach it."
 
@@ -149,8 +160,13 @@ class PackedBert:
     ) -> torch.Tensor:  # (tokens, width), the rows one after the other; or with `first_only` (rows, width)
         "The states after the last layer."
         groups = length_groups(np.array([len(row) for row in ids]))
-        flat = torch.from_numpy(np.concatenate(ids).astype(np.int64)).to(self.device)
-        at = torch.cat([torch.arange(length).repeat(rows) for rows, length in groups]).to(self.device)
+        tokens = sum(rows * length for rows, length in groups)
+        filling = _filling(len(ids), tokens) if self.device.type == "cpu" else []
+        positions = [torch.arange(length).repeat(rows) for rows, length in groups] + [torch.arange(length).clamp(max=1).repeat(rows) for rows, length in filling]
+        groups, at = groups + filling, torch.cat(positions)
+        flat = torch.from_numpy(np.concatenate([*ids, np.zeros(len(at) - tokens, np.int64)]).astype(np.int64)).to(self.device)
+        at = at.to(self.device)
         x = self.norm(F.embedding(flat, self.words) + F.embedding(at, self.positions)).to(self.dtype)
         for layer in self.layers[:-1]: x = layer(x, groups)
-        return self.layers[-1](x, groups, at == 0 if self.first_only else None)
+        x = self.layers[-1](x, groups, at == 0 if self.first_only else None)
+        return x[:len(ids) if self.first_only else tokens]

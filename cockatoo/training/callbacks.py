@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['flops_per_token', 'LogWriter', 'Progress', 'StopOnRequest', 'EarlyStopping', 'NonFiniteError', 'NonFiniteSentinel',
-           'plot_training', 'print_note', 'OptionalCallback', 'LivePlot']
+           'plot_training', 'OptionalCallback', 'LivePlot']
 
 # %% ../../nbs/40_training.callbacks.ipynb #8361a382
 import math
@@ -16,7 +16,7 @@ import torch
 from fastcore.basics import patch
 from transformers import TrainerCallback
 
-from ..core.errors import CockatooError, ConfigError
+from ..core.errors import CockatooError, ConfigError, print_note
 from .distributed import any_process
 from .run import Run
 
@@ -335,13 +335,6 @@ def plot_training(
     right.set_ylim(0, None if metric.endswith("loss") else 1)
     for side in "top", "right": right.spines[side].set_visible(False)
     return figure
-
-# %% ../../nbs/40_training.callbacks.ipynb #4fe79bf7
-def print_note(
-    line: str,  # What the user should know
-) -> None:
-    "Print a note on stderr."
-    print(f"note: {line}", file=sys.stderr, flush=True)
 
 # %% ../../nbs/40_training.callbacks.ipynb #2d908f35
 class OptionalCallback(TrainerCallback):

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from functools import partial
 
 from ..core.config import Config
-from ..core.errors import CockatooError, ConfigError, DataError, unknown
+from ..core.errors import CockatooError, ConfigError, DataError, print_note, unknown
 from ..core.files import write_atomic, write_json
 from ..core.registry import family_of
 from ..metrics.plots import to_svg
 from ..models.checkpoints import write_identity
-from .callbacks import print_note
 from .distributed import any_process, world_size
 from .run import Run
 from .trainer import without_bars

@@ -26,8 +26,8 @@ from fastcore.basics import patch
 from pydantic import SecretStr
 from transformers import TrainerCallback
 
-from ..core.errors import CockatooError, ConfigError
-from .callbacks import OptionalCallback, print_note
+from ..core.errors import CockatooError, ConfigError, print_note
+from .callbacks import OptionalCallback
 from .run import Run
 
 # %% ../../nbs/40_training.telemetry.ipynb #306b00b0

@@ -16,13 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..core.config import Config
-from ..core.errors import CockatooError, ConfigError, DataError
+from ..core.errors import CockatooError, ConfigError, DataError, print_note
 from ..core.estimate import check_hardware
 from ..core.files import write_atomic, write_json
 from ..core.registry import family_of
 from ..core.settings import TelemetrySettings
 from ..models.checkpoints import find_checkpoint
-from .callbacks import print_note
 from .distributed import (
     barrier, init_process_group, main_process_first, on_cpu, rank, world_size)
 from .opened import ModelFolder, open_model
