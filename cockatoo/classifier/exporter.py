@@ -6,6 +6,7 @@
 __all__ = ['TextLogits', 'PostLogits', 'graph_metadata', 'classifier_graph', 'Reference', 'ragged_batches', 'ClassifierExporter']
 
 # %% ../../nbs/51_classifier.exporter.ipynb #a255c6f3
+import contextlib
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ from .thresholds import Thresholds, apply_thresholds, probabilities
 from ..core.errors import CheckpointError
 from ..core.registry import builder, spec
 from ..export.gate import LIMITS, Check, at_most, metric_check, padded_forward, speed_checks
-from ..export.onnx import Graph, random_rows
+from ..export.onnx import Graph, plain_attention, random_rows
 from ..models.core import position_limit
 from ..training.run import Run
 
@@ -97,6 +98,12 @@ def graph_metadata(
         "preprocessing": _preprocessing(processor)}
 
 # %% ../../nbs/51_classifier.exporter.ipynb #737da380
+@contextlib.contextmanager
+def _traced_as(model):
+    "Inside, a text classifier is what is traced."
+    with plain_attention(model), first_token_only(model): yield
+
+
 def classifier_graph(
     model: nn.Module,  # A classifier
     metadata: dict,  # From `graph_metadata`
@@ -105,7 +112,7 @@ def classifier_graph(
     axes = {0: "batch", 1: "sequence"}
     if not isinstance(model, CLIPClassifier):
         rows = random_rows(2, 7, min(1000, model.config.vocab_size))
-        return Graph(TextLogits(model).eval(), rows, ("logits",), dict.fromkeys(rows, axes), metadata, partial(first_token_only, model))
+        return Graph(TextLogits(model).eval(), rows, ("logits",), dict.fromkeys(rows, axes), metadata, partial(_traced_as, model))
     rows, size = random_rows(3, 7, model.config.text_config.vocab_size), model.config.vision_config.image_size
     images = {
         "has_text": torch.tensor([True, True, False]), "pixel_values": torch.rand(2, 3, size, size), "image_rows": torch.tensor([0, 2])}

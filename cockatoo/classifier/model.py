@@ -26,6 +26,7 @@ from ..core.registry import Loaded, builder
 from ..models.batching import TextCollator, is_sharded, length_batches, token_ids, without_autocast
 from ..models.checkpoints import check_loaded, find_checkpoint, loading
 from ..models.core import check_attention, check_lengths, freeze, set_dropout
+from ..models.onnx import GRAPH_TOKENS
 from ..models.packed_bert import BATCH_TOKENS, PackedBert, can_pack, check_precision, packed_batches
 from ..models.tiny import check_tiny, tiny_encoder
 
@@ -251,7 +252,7 @@ def _score_padded(model, pad_token_id, dtype, rows, batch_size=None, progress=No
 def _score_graph(model, pad_token_id, rows, batch_size=None, progress=None):
     "Score rows by an exported graph, several batches at the same time."
     collate, logits, done = TextCollator(pad_token_id), np.zeros((len(rows), model.config.num_labels), np.float32), 0
-    batches = length_batches([len(row) for row in rows], batch_size or BATCH_TOKENS, BATCH_TOKENS)
+    batches = length_batches([len(row) for row in rows], batch_size or GRAPH_TOKENS, GRAPH_TOKENS)
     inputs = (collate([{"input_ids": rows[i]} for i in batch]) for batch in batches)
     for batch, made in zip(batches, model.run_batches("logits", inputs)):
         logits[batch] = made

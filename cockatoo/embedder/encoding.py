@@ -16,6 +16,7 @@ from .batches import pad_ids
 from .model import TextEncoder
 from .onnx import OnnxTextEncoder
 from ..models.batching import without_autocast
+from ..models.onnx import GRAPH_TOKENS
 from ..models.packed_bert import BATCH_TOKENS, PackedBert, can_pack, check_precision, length_groups, packed_batches
 
 # %% ../../nbs/22_embedder.encoding.ipynb #9fecfdc3
@@ -43,9 +44,12 @@ class PackedTextEncoder:
         return self.project(torch.cat([part.view(*group, -1).mean(1) for part, group in parts]))
 
 # %% ../../nbs/22_embedder.encoding.ipynb #e70b958d
+def _batches(rows, max_tokens, max_rows): return packed_batches(np.array([len(row) for row in rows], np.int64), max_tokens, max_rows)
+
+
 def _packed(compute, rows, max_tokens, max_rows):
     "Batches of rows without padding, and their vectors."
-    for batch in packed_batches(np.array([len(row) for row in rows], np.int64), max_tokens, max_rows):
+    for batch in _batches(rows, max_tokens or BATCH_TOKENS, max_rows):
         yield batch, compute([rows[i] for i in batch]).cpu().numpy()
 
 
@@ -53,7 +57,7 @@ def _padded(model, dtype, pad_token_id, rows, max_tokens, max_rows):
     "Batches of rows padded to the longest, and their vectors."
     side = "left" if model.left_padded else "right"
     with torch.inference_mode(), torch.autocast(model.device.type, dtype, enabled=dtype != torch.float32):
-        for batch in packed_batches(np.array([len(row) for row in rows], np.int64), max_tokens, max_rows):
+        for batch in _batches(rows, max_tokens or BATCH_TOKENS, max_rows):
             inputs = pad_ids([rows[i] for i in batch], pad_token_id, side)
             yield batch, model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).float().cpu().numpy()
 
@@ -61,7 +65,7 @@ def _padded(model, dtype, pad_token_id, rows, max_tokens, max_rows):
 def _by_graph(model, pad_token_id, rows, max_tokens, max_rows):
     "Batches of rows padded to the longest, and their vectors from an exported graph, several batches at the same time."
     side = "left" if model.left_padded else "right"
-    batches = list(packed_batches(np.array([len(row) for row in rows], np.int64), max_tokens, max_rows))
+    batches = list(_batches(rows, max_tokens or GRAPH_TOKENS, max_rows))
     inputs = (pad_ids([rows[i] for i in batch], pad_token_id, side) for batch in batches)
     yield from zip(batches, model.run_batches("pooled_embedding", inputs))
 
@@ -82,7 +86,7 @@ def encode_rows(
     model: TextEncoder,  # Its mode is restored
     rows: list,  # Token ids of each row
     pad_token_id: int,  # Fills padded batches
-    max_tokens: int = BATCH_TOKENS,  # Tokens of a batch
+    max_tokens: int | None = None,  # Tokens of a batch; `None`: what is fast
     max_rows: int | None = None,  # Rows of a batch; `None`: as many as the tokens allow
     precision: str = "fp32",  # Of the computation
     progress: Callable | None = None,  # Called with (rows done, rows in all) after each batch

@@ -22,7 +22,7 @@ from .metrics import embedding_difference, per_query
 from .model import TextEncoder, normalized, reload
 from .vectors import cut_vectors
 from ..export.gate import LIMITS, Check, at_most, metric_check, padded_forward, speed_checks
-from ..export.onnx import Graph, random_rows
+from ..export.onnx import Graph, plain_attention, random_rows
 from ..models.core import position_limit
 from ..training.results import check_evaluation_rows, evaluation_data
 from ..training.run import Run
@@ -60,7 +60,7 @@ def embedder_graph(
             "pad_token_id": tokenizer.pad_token_id}}}
     rows = random_rows(2, 7, min(1000, model.config.vocab_size))
     outputs = "last_hidden_state", "sentence_embedding", "pooled_embedding"
-    return Graph(PooledVectors(model).eval(), rows, outputs, dict.fromkeys(rows, axes), about)
+    return Graph(PooledVectors(model).eval(), rows, outputs, dict.fromkeys(rows, axes), about, partial(plain_attention, model.encoder))
 
 # %% ../../nbs/52_embedder.exporter.ipynb #8f0a1fb1
 class Reference(NamedTuple):

@@ -27,7 +27,6 @@ from ..export.windows import text_windows
 from ..models.checkpoints import local_checkpoint
 from ..models.core import position_limit
 from ..models.onnx import checked_precision, graph_file
-from ..models.packed_bert import BATCH_TOKENS
 
 # %% ../../nbs/52_embedder.predict.ipynb #c6ce39eb
 KINDS = ("query", "document")
@@ -105,7 +104,7 @@ def encode(
     width: int | None = None,  # Dimensions that are kept; `None`: all
     dtype: str = "float32",  # `float32`, `int8`, or `binary` (bits, eight in a byte)
     batch_size: int | None = None,  # Most texts of a batch; `None`: as many as `max_tokens` allows
-    max_tokens: int = BATCH_TOKENS,  # Tokens of a batch
+    max_tokens: int | None = None,  # Tokens of a batch; `None`: what is fast
     max_length: int | None = None,  # Tokens that are read of a text; `None`: as many as the model reads
     windows: str | None = None,  # `mean`: read long texts in windows
     progress: Callable | bool | None = None,  # Called with (texts done, texts in all); True: a bar
