@@ -106,6 +106,51 @@ def test_a_captioner_in_jupyterlab(tmp_path):
     assert page.strange == [], "the panel asked for something outside of this machine"
 
 
+OTHERS = {  # Type: (title of its report, a setting, its value, the field of the trial, what is typed, the button, what is seen of the answer)
+    "minilm-embed": ("Report on pairs", "max samples", "300", "Query", "what do hares eat?", "Search", "table:has-text('Nearest documents')"),
+    "decoder": ("Document report", "max samples", "60", "Text", "the", "Complete it", "pre:has-text('the')"),
+    "latent": ("Report on texts with targets", "max samples", "60", "Text", "Anna meets Ben.", "Write", "p[role='status']:not(.ck-dim):visible")}
+
+
+@needs_browser
+@pytest.mark.skipif(not os.environ.get("COCKATOO_TEST_SLOW"), reason="slow: run by make test-slow")
+@pytest.mark.parametrize("model_type", OTHERS)
+def test_another_family_in_jupyterlab(model_type, tmp_path):
+    "From the type to its report, a training, a trial of the model, and an export."
+    report, name, value, field, text, action, seen = OTHERS[model_type]
+    lab.write_notebook(tmp_path / "work.ipynb", "from cockatoo import studio\nstudio()")
+    with lab.jupyterlab(tmp_path) as address, lab.browser_page() as page:
+        lab.open_notebook(page, address("work.ipynb"))
+        lab.finish_cell(page, 0)
+        panel = Panel(page)
+        panel.wait("cockatoo studio")
+        panel.field("Model type").select_option(model_type)
+        panel.wait(f"--model-type {model_type}")  # the sizes are this type's now
+        panel.field("Size").select_option("tiny")
+        panel.wait("--size tiny")
+        panel.tab("Data")
+        panel.wait("generated data, to try this family with")
+        panel.click("Check the data")
+        panel.wait(report, 120)
+        panel.tab("Train")
+        panel.type(name, value)
+        panel.wait(f"--data.{name.replace(' ', '-')} {value}")
+        panel.click("Train")
+        panel.wait("finished", 240)
+        panel.tab("Results")
+        panel.field(field).fill(text)
+        panel.click(action)
+        try: lab.until(lambda: panel.box.locator(seen).last.is_visible(), 60, "the answer")
+        finally: page.screenshot(path=tmp_path / "results.png", full_page=True)
+        panel.tab("Export")
+        panel.box.get_by_text("Keep it anyway (--force)").click()  # a tiny model gains no speed
+        panel.click("Export")
+        panel.wait(f"runs/{model_type}-1/export", 240)
+        panel.wait("files with a path of this machine")
+        page.screenshot(path=tmp_path / "export.png", full_page=True)
+    assert page.strange == [], "the panel asked for something outside of this machine"
+
+
 def drive(page, address, folder):
     lab.open_notebook(page, address)
     lab.finish_cell(page, 0)

@@ -49,9 +49,9 @@ class DecoderView:
         self.text = widgets.Textarea(
             description="Text", placeholder="the beginning of a text or of a program", rows=3, **input_style(flex="1 1 auto"))
         self.temperature = widgets.FloatSlider(
-            description="Temperature", value=.8, min=0, max=1.5, step=.1, **input_style(flex="0 0 260px"))
-        self.written = widgets.HTML()
-        self.inputs = [self.text, self.temperature, self.written]
+            description="Temperature", value=.8, min=0, max=1.5, step=.1, **input_style(flex="0 0 260px") | {"style": {"description_width": "initial"}})
+        self.inputs = [self.text, self.temperature]
+        self.show = lambda page: None  # The panel sets a function that shows an unfinished answer
 
     @staticmethod
     def results(folder, metrics):
@@ -65,6 +65,5 @@ class DecoderView:
         predictor.settings = predictor.settings.model_copy(update={"temperature": temperature, "do_sample": temperature > 0})
         for piece in predictor.stream_text(self.text.value):
             shown += piece
-            self.written.value = f"<pre>{html.escape(shown)}</pre>"
-        self.written.value = ""
+            self.show(f"<pre>{html.escape(shown)}</pre>")
         return f"<pre>{html.escape(shown)}</pre>"

@@ -81,8 +81,8 @@ class LatentView:
 
     def __init__(self):
         import ipywidgets as widgets
-        self.text = widgets.Textarea(description="Text", placeholder="a text to be summarised", rows=4, **input_style(flex="1 1 auto"))
-        self.other = widgets.Textarea(description="Second text", placeholder="optional: go from one text to the other", rows=3, **input_style(flex="1 1 auto"))
+        self.text = widgets.Textarea(description="Text", placeholder="a text to be summarised", rows=4, **input_style(flex="1 1 300px"))
+        self.other = widgets.Textarea(description="Second text", placeholder="optional: go from one text to the other", rows=4, **input_style(flex="1 1 300px"))
         self.share = widgets.FloatSlider(description="Share", value=.5, min=0, max=1, step=.1, **input_style(flex="0 0 260px"))
         self.inputs = [self.text, self.other, self.share]
 

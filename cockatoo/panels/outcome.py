@@ -6,6 +6,8 @@
 __all__ = ['view_class', 'outcome', 'ResultsView', 'TryView']
 
 # %% ../../nbs/60_panels.outcome.ipynb #4c3f306c
+from functools import partial
+
 from fastcore.basics import patch
 
 from ..core.errors import CockatooError
@@ -66,7 +68,7 @@ class TryView:
         self._views = {}  # family name -> view
         tooltip = "Load the model of this run and use it"
         self.go = button("Try it", tooltip, lambda: in_thread(self.ask))
-        self.line = row(self.go, align_items="flex-end")
+        self.line = row(self.go, align_items="flex-end", flex_flow="row wrap", grid_gap="6px 14px")
         self.answer = widgets.HTML()
         self.widget = card(widgets.HTML("<h3>Try it</h3>"), self.line, self.answer, display="none")
 
@@ -84,6 +86,7 @@ class TryView:
         "Show the inputs of a family."
         if name not in self._views: self._views[name] = made()
         self.view = self._views[name]
+        if hasattr(self.view, "show"): self.view.show = partial(setattr, self.answer, "value")
         self.line.children = [*self.view.inputs, self.go]
         self.go.description = self.view.action
 
