@@ -7,6 +7,7 @@ __all__ = ['STYLE', 'note', 'error_note', 'copyable', 'html_table', 'number', 'r
 
 # %% ../../nbs/60_panels.markup.ipynb #d0d1e742
 import html
+import re
 
 # %% ../../nbs/60_panels.markup.ipynb #f2a802f4
 STYLE = """<style>
@@ -39,6 +40,7 @@ STYLE = """<style>
 .ck-table th,.ck-table td{padding:3px 7px;text-align:right;border-bottom:1px solid var(--ck-edge)}
 .ck-table td{font-variant-numeric:tabular-nums} .ck-table th{font-weight:600}
 .ck-table th:first-child,.ck-table td:first-child{text-align:left;padding-left:0}
+.ck-table .ck-text{text-align:left}
 .ck-bar{display:inline-block;width:80px;height:8px;background:var(--ck-soft);border-radius:4px;margin-right:8px}
 .ck-bar i{display:block;height:100%;background:var(--ck-1);border-radius:4px}
 .ck-copy{position:relative} .ck-copy button{position:absolute;right:6px;top:6px;height:24px;line-height:24px}
@@ -101,6 +103,11 @@ _SORT = (  # A heading whose click sorts, downwards and then upwards; numbers by
     '">{name}</button>')
 
 
+def _is_text(cell):
+    "Does a cell hold words? They stand at the left of their column, numbers at the right."
+    return bool(re.match(r"\s*[^\W\d_]", re.sub(r"<[^>]*>", "", str(cell))))
+
+
 def html_table(
     caption: str,  # What the table shows
     header: list,  # The column names
@@ -109,8 +116,9 @@ def html_table(
 ) -> str:
     "An HTML table with a caption and column headings."
     if sortable: header = [_SORT.format(name=name) for name in header]
-    head = "".join(f'<th scope="col">{name}</th>' for name in header)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    css = [' class="ck-text"' if i and any(_is_text(cell) for cell in column) else "" for i, column in enumerate(zip(*rows))] or [""] * len(header)
+    head = "".join(f'<th scope="col"{own}>{name}</th>' for own, name in zip(css, header))
+    body = "".join("<tr>" + "".join(f"<td{own}>{cell}</td>" for own, cell in zip(css, row)) + "</tr>" for row in rows)
     return (f'<table class="ck-table"><caption>{caption}</caption><thead><tr>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table>")
 
