@@ -125,11 +125,12 @@ class _Layer:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 # %% ../../nbs/20_models.packed_bert.ipynb #f918011d
-_ROWS, _TOKENS = 32, 64  # See the text above
+_ROWS, _TOKENS, _LEAST = 32, 64, 512  # See the text above
 
 
 def _filling(rows, tokens):
     "The groups that fill up a batch, `(rows, length)`: all rows of one token, the last one with the rest."
+    if tokens < _LEAST: return []
     more = -rows % _ROWS
     rest = -(tokens + more) % _TOKENS
     if rest and not more: more, rest = _ROWS, -(tokens + _ROWS) % _TOKENS
