@@ -104,7 +104,7 @@ def add_routes(
 
 # %% ../../nbs/55_latent.service.ipynb #3f1c5a0c
 def latent_service(
-    folder: str | Path,  # A model folder
+    folder: str | Path,  # A model folder, or an exported folder
 ) -> tuple:  # `compute` and `add_routes` of `Service`
     "The `service` slot of the latent model."
     predictor = LatentPredictor.load(folder)
