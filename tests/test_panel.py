@@ -50,6 +50,15 @@ class Panel:
         lab.until(lambda: self.field(name).input_value() == value, 20, f"{name} to become {value}")
 
 
+def open_panel(page, address):
+    "The panel of a notebook whose first cell shows it."
+    lab.open_notebook(page, address)
+    lab.finish_cell(page, 0)
+    panel = Panel(page)
+    panel.wait("cockatoo studio")
+    return panel
+
+
 @needs_browser
 def test_the_panel_in_jupyterlab(tmp_path):
     lab.write_notebook(tmp_path / "work.ipynb", "from cockatoo import studio\nstudio()", "1+1")
@@ -71,10 +80,7 @@ def test_a_captioner_in_jupyterlab(tmp_path):
     write_scenes(tmp_path / "scenes", (40, 8, 8), 32)
     lab.write_notebook(tmp_path / "work.ipynb", "from cockatoo import studio\nstudio()")
     with lab.jupyterlab(tmp_path) as address, lab.browser_page() as page:
-        lab.open_notebook(page, address("work.ipynb"))
-        lab.finish_cell(page, 0)
-        panel = Panel(page)
-        panel.wait("cockatoo studio")
+        panel = open_panel(page, address("work.ipynb"))
         panel.field("Model type").select_option("captioner")
         panel.value_becomes("Size", "balanced")  # the sizes are the captioner's now
         panel.field("Size").select_option("tiny")
@@ -120,10 +126,7 @@ def test_another_family_in_jupyterlab(model_type, tmp_path):
     report, name, value, field, text, action, seen = OTHERS[model_type]
     lab.write_notebook(tmp_path / "work.ipynb", "from cockatoo import studio\nstudio()")
     with lab.jupyterlab(tmp_path) as address, lab.browser_page() as page:
-        lab.open_notebook(page, address("work.ipynb"))
-        lab.finish_cell(page, 0)
-        panel = Panel(page)
-        panel.wait("cockatoo studio")
+        panel = open_panel(page, address("work.ipynb"))
         panel.field("Model type").select_option(model_type)
         panel.wait(f"--model-type {model_type}")  # the sizes are this type's now
         panel.field("Size").select_option("tiny")
@@ -152,10 +155,7 @@ def test_another_family_in_jupyterlab(model_type, tmp_path):
 
 
 def drive(page, address, folder):
-    lab.open_notebook(page, address)
-    lab.finish_cell(page, 0)
-    panel = Panel(page)
-    panel.wait("cockatoo studio")
+    panel = open_panel(page, address)
 
     # the cards compare the types; a click chooses
     panel.wait("memory: up to")

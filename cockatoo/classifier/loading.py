@@ -28,12 +28,12 @@ def reload_graph(
     folder: str | Path,  # An exported folder, with `onnx/`
 ) -> Loaded:  # With `OnnxClassifier` or `OnnxCLIPClassifier` as its model
     "Load an exported classifier; raises `CheckpointError` if its graph cannot be read."
-    from transformers import AutoConfig, AutoTokenizer
+    import transformers
 
     with loading(folder):
         is_clip = _clip(folder) is not None
-        if is_clip: from transformers import AutoProcessor as AutoTokenizer
-        config, processor = AutoConfig.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        config = transformers.AutoConfig.from_pretrained(folder)
+        processor = (transformers.AutoProcessor if is_clip else transformers.AutoTokenizer).from_pretrained(folder)
     model = (OnnxCLIPClassifier if is_clip else OnnxClassifier)(graph_file(folder), config)
     return Loaded(model.eval(), processor, LabelSpace.from_id2label(config.id2label))
 

@@ -166,7 +166,7 @@ def add_routes(
     async def completions(body: CompletionBody):
         prompts = _prompts(predictor, body, service.limits)
         if body.stream: return await stream(prompts[0])
-        found = await service.compute_all(prompts, "prompts")
+        found = await service.compute_all(prompts)
         read, written = sum(len(each.ids) for each in prompts), sum(each.tokens for each in found)
         usage = {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
         return _answer(service.name, [_choice(each.text, i, each.reason) for i, each in enumerate(found)], usage=usage)

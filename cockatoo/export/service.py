@@ -208,10 +208,10 @@ class Service:
         token: str | None = None,  # See `Gatekeeper`
         log: Callable = lambda line: None,  # See `Gatekeeper`
     ):
+        check_service()
         from fastapi import FastAPI
         from fastapi.responses import PlainTextResponse
 
-        check_service()
         self.name, self.limits = name, limits
         self.batcher = Batcher(compute, limits.batch_items, limits.waiting)
         self.app = FastAPI(title="cockatoo", description=f"The model {name}.", docs_url=None, redoc_url=None, lifespan=self._lifespan)
@@ -261,7 +261,6 @@ def make_server(
     port: int = 8000,  # 0: a free one
 ):  # `uvicorn.Server`
     "The server of a service, which `run` starts."
-    check_service()
     import uvicorn
 
     return uvicorn.Server(uvicorn.Config(

@@ -61,9 +61,7 @@ def compute_items(
 # %% ../../nbs/55_latent.service.ipynb #3f1c5a0b
 async def _written(service, texts):
     "What the model writes for texts; an error in place of a text that cannot be read."
-    limits = service.limits
-    limits.check_count(texts)
-    readable = [checked_text(text, limits) for text in texts]
+    readable = [checked_text(text, service.limits) for text in texts]
     found = await service.compute([each if isinstance(each, Exception) else ("think", each) for each in readable])
     return await service.compute([each if isinstance(each, Exception) else ("write", each) for each in found])
 

@@ -86,7 +86,7 @@ def lora_layers(
     model: nn.Module,  # With or without adapters
 ) -> dict:  # Name -> layer
     "The layers that have an adapter."
-    if "peft" not in sys.modules: return {}  # Nothing can have made one; the import takes a second and 50 MB
+    if "peft" not in sys.modules: return {}  # Nothing can have made one, and the import takes long
     from peft.tuners.lora import LoraLayer
 
     return {name: m for name, m in model.named_modules() if isinstance(m, LoraLayer)}

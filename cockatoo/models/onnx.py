@@ -84,9 +84,9 @@ def open_session(
     options.intra_op_num_threads = threads or torch.get_num_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.enable_mem_pattern = False  # A plan of memory for each shape of a batch takes 110 MB, and batches differ in shape
+    options.enable_mem_pattern = False  # It keeps a plan of memory for each shape of a batch, and batches differ in shape
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    slow = ["SkipLayerNormFusion"]  # Its operator takes four times as long as the two that it replaces
+    slow = ["SkipLayerNormFusion"]  # Its operator is slower than the two that it replaces: findings/onnxruntime-skip-layer-norm-slow.sh
     try: return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=slow)
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
